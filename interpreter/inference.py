@@ -1,0 +1,85 @@
+"""Types and shapes of every value, by onnx's own inference."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import onnx
+from onnx import GraphProto, ModelProto, TensorProto
+
+from .errors import ModelError
+from .types import Type, type_of_proto
+
+# Inference reads the values of small tensors only (shapes, axes, pads, scales);
+# larger ones would just be copied into its serialised model.
+_SMALL = 256
+
+
+def infer_types(proto: ModelProto) -> dict[str, Type]:
+    """The type of every value by name, as far as it can be known.
+
+    Raises ``ModelError`` where the model contradicts itself: shapes that do not
+    fit an operator, or element types that its specification does not allow.
+    """
+    light = _without_weights(proto)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(
+            light, check_type=True, strict_mode=True, data_prop=True
+        )
+    except onnx.shape_inference.InferenceError as error:
+        raise ModelError(_sentence(str(error))) from error
+    types: dict[str, Type] = {}
+    _collect(inferred.graph, types)
+    return types
+
+
+def _collect(graph: GraphProto, types: dict[str, Type]) -> None:
+    for values in (graph.value_info, graph.input, graph.output):
+        for value in values:
+            known = type_of_proto(value.type)
+            if known is not None:
+                types[value.name] = known
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _collect(attribute.g, types)
+
+
+def _without_weights(proto: ModelProto) -> ModelProto:
+    light = ModelProto()
+    light.ir_version = proto.ir_version
+    light.opset_import.extend(proto.opset_import)
+    light.functions.extend(proto.functions)
+    graph = light.graph
+    graph.name = proto.graph.name
+    graph.node.extend(proto.graph.node)
+    for node in graph.node:  # inference names the node in its message
+        node.name = node.name or next((name for name in node.output if name), "")
+    graph.input.extend(proto.graph.input)
+    graph.output.extend(proto.graph.output)
+    graph.value_info.extend(proto.graph.value_info)
+    for tensor in proto.graph.initializer:
+        external = tensor.data_location == TensorProto.EXTERNAL
+        if external or math.prod(tensor.dims) > _SMALL:
+            graph.initializer.append(
+                TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+            )
+        else:
+            graph.initializer.append(tensor)
+    for sparse in proto.graph.sparse_initializer:
+        graph.sparse_initializer.append(sparse)
+    return light
+
+
+def _sentence(message: str) -> str:
+    """One line of onnx's message: the first inner error, with its node."""
+    match = re.search(
+        r"\(op_type:\s*(\w+)(?:,\s*node name:\s*(.*?))?\):\s*(.*)", message, flags=re.DOTALL
+    )
+    if match is None:
+        return f"the model contradicts itself: {' '.join(message.split())}"
+    op_type, name, rule = match.groups()
+    rule = " ".join(re.sub(r"\[\w+\]\s*", "", rule).split())
+    where = f"node '{name}' ({op_type})" if name else f"a node of type {op_type}"
+    return f"{where}: {rule}"

@@ -1,0 +1,200 @@
+"""Function calls replaced by the nodes of the function's body.
+
+Two kinds of function: those that the model defines itself, and those operators
+of the standard that have no kernel here but a body in the specification.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import onnx
+from onnx import TypeProto, helper
+
+from . import registry
+from .errors import ModelError
+from .graph import AttributeRef, Function, Graph, Node
+from .types import OptionalType, SequenceType, TensorType, Type, enum_of_dtype
+
+FunctionKey = tuple[str, str, str]
+
+
+def inline_functions(
+    graph: Graph,
+    functions: Mapping[FunctionKey, Function],
+    types: Callable[[], Mapping[str, Type]],
+) -> Graph:
+    """The graph with no calls left of local functions, nor of operators that have a body but no
+    kernel.
+
+    ``types`` gives the types of the model's values; it is asked only where an
+    operator's body depends on them. Raises ``ModelError`` for a function that
+    calls itself.
+    """
+    return _Inliner(functions, types).graph(graph, ())
+
+
+class _Inliner:
+    def __init__(
+        self,
+        functions: Mapping[FunctionKey, Function],
+        types: Callable[[], Mapping[str, Type]],
+    ) -> None:
+        self.functions = functions
+        self.types = types
+
+    def graph(self, graph: Graph, stack: tuple[FunctionKey, ...]) -> Graph:
+        nodes = [inner for node in graph.nodes for inner in self.node(node, stack)]
+        nodes = [replace(node, index=index) for index, node in enumerate(nodes)]
+        return replace(graph, nodes=tuple(nodes))
+
+    def node(self, node: Node, stack: tuple[FunctionKey, ...]) -> Iterator[Node]:
+        if any(True for _ in node.subgraphs):
+            attributes = {
+                name: _map_graphs(value, lambda inner: self.graph(inner, stack))
+                for name, value in node.attributes.items()
+            }
+            node = replace(node, attributes=attributes)
+        key = (node.domain, node.op_type, node.overload)
+        function = self.functions.get(key)
+        if function is None and registry.find(node.domain, node.op_type, node.opset) is None:
+            function = standard_body(node, self.types)
+        if function is None:
+            yield node
+            return
+        if key in stack:
+            raise ModelError(f"{node} is a function that calls itself, which ONNX does not allow")
+        for inner in instantiate(function, node):
+            yield from self.node(inner, (*stack, key))
+
+
+def instantiate(function: Function, call: Node) -> Iterator[Node]:
+    """The function's nodes with the call's names and attributes put in."""
+    for what, given, takes in (
+        ("inputs", call.inputs, function.inputs),
+        ("outputs", call.outputs, function.outputs),
+    ):
+        if len(given) > len(takes):
+            raise ModelError(f"{call} has {len(given)} {what}; its function takes {len(takes)}")
+    # The first output's name is unique in the graph, so inner names made from it are too.
+    prefix = next(name for name in call.outputs if name)
+    names = dict.fromkeys(function.inputs, "")
+    names.update(zip(function.inputs, call.inputs, strict=False))
+    passed_through = []
+    for formal, name in zip(function.outputs, call.outputs, strict=False):
+        if not name:
+            continue
+        if formal in names:
+            passed_through.append((names[formal], name))
+        else:
+            names[formal] = name
+
+    def rename(name: str) -> str:
+        if not name:
+            return ""
+        return names.setdefault(name, f"{prefix}/{name}")
+
+    attributes = {**function.attributes, **call.attributes}
+    title = call.name or call.op_type
+    for node in function.nodes:
+        inner = _instantiate_node(node, rename, attributes)
+        yield replace(inner, name=f"{title}/{node.name or node.op_type}")
+    for source, target in passed_through:
+        yield Node("Identity", (source,), (target,), name=f"{title}/Identity", opset=1)
+
+
+def _instantiate_node(node: Node, rename: Callable[[str], str], values: Mapping[str, Any]) -> Node:
+    attributes = {}
+    for name, value in node.attributes.items():
+        if isinstance(value, AttributeRef):
+            if values.get(value.name) is None:
+                continue  # an optional attribute that the caller leaves out
+            value = values[value.name]
+        attributes[name] = _map_graphs(
+            value, lambda graph: _instantiate_graph(graph, rename, values)
+        )
+    return replace(
+        node,
+        inputs=tuple(rename(name) for name in node.inputs),
+        outputs=tuple(rename(name) for name in node.outputs),
+        attributes=attributes,
+    )
+
+
+def _instantiate_graph(
+    graph: Graph, rename: Callable[[str], str], values: Mapping[str, Any]
+) -> Graph:
+    return replace(
+        graph,
+        nodes=tuple(_instantiate_node(node, rename, values) for node in graph.nodes),
+        inputs=tuple(replace(value, name=rename(value.name)) for value in graph.inputs),
+        outputs=tuple(replace(value, name=rename(value.name)) for value in graph.outputs),
+        initializers={rename(name): array for name, array in graph.initializers.items()},
+        types={rename(name): type_ for name, type_ in graph.types.items()},
+    )
+
+
+def _map_graphs(value: Any, change: Callable[[Graph], Graph]) -> Any:
+    if isinstance(value, Graph):
+        return change(value)
+    if isinstance(value, tuple) and any(isinstance(item, Graph) for item in value):
+        return tuple(change(item) for item in value)
+    return value
+
+
+def standard_body(node: Node, types: Callable[[], Mapping[str, Type]]) -> Function | None:
+    """The body that the standard gives of a node's operator, or None where it gives none."""
+    from .loading import read_function
+
+    if not onnx.defs.has(node.op_type, node.domain):
+        return None
+    try:
+        # Any: onnx's stubs lack half of the class.
+        schema: Any = onnx.defs.get_schema(node.op_type, node.opset, node.domain)
+    except onnx.defs.SchemaError:
+        return None
+    opsets = {node.domain: node.opset}
+    if schema.has_function:
+        body = schema.get_function_with_opset_version(node.opset)
+        if not body:
+            body = schema.function_body.SerializeToString()
+    elif schema.has_context_dependent_function:
+        known = types()
+        protos = [_type_proto(known.get(name)) for name in node.inputs]
+        call = helper.make_node(
+            node.op_type, node.inputs, node.outputs, domain=node.domain, **node.attributes
+        )
+        body = schema.get_context_dependent_function_with_opset_version(
+            node.opset,
+            call.SerializeToString(),
+            [proto.SerializeToString() for proto in protos],
+        )
+    else:
+        return None
+    if not body:
+        return None
+    proto = onnx.FunctionProto.FromString(body)
+    function = read_function(proto, None, opsets)
+    # Attributes that the schema defaults are known inside the body too.
+    defaults = {
+        name: helper.get_attribute_value(attribute.default_value)
+        for name, attribute in schema.attributes.items()
+        if attribute.default_value.name
+    }
+    defaults = {
+        name: value.decode() if isinstance(value, bytes) else value
+        for name, value in defaults.items()
+    }
+    return replace(function, attributes={**function.attributes, **defaults})
+
+
+def _type_proto(type_: Type | None) -> TypeProto:
+    if isinstance(type_, TensorType) and type_.dtype is not None:
+        return helper.make_tensor_type_proto(enum_of_dtype(type_.dtype), type_.shape)
+    if isinstance(type_, SequenceType):
+        return helper.make_sequence_type_proto(_type_proto(type_.element))
+    if isinstance(type_, OptionalType):
+        return helper.make_optional_type_proto(_type_proto(type_.element))
+    return TypeProto()

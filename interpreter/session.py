@@ -1,0 +1,245 @@
+"""A loaded model that can be run: the calls that people know from onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError
+from .graph import Model, Value
+from .loading import Source, load
+from .passes import optimise
+from .plan import Observer, Plan, as_output, compile_graph
+from .types import STRING, Array, TensorType, describe, dtype_name
+
+
+@dataclass(frozen=True, slots=True)
+class NodeArg:
+    """An input or output: ``name``, ``shape`` (None or a name for a free dimension) and ``type``
+    (``tensor(float)``), as onnxruntime gives them."""
+
+    name: str
+    shape: list[int | str | None]
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetadata:
+    """What the file says about itself, under onnxruntime's names."""
+
+    producer_name: str
+    graph_name: str
+    domain: str
+    description: str
+    version: int
+    custom_metadata_map: dict[str, str]
+
+
+class InferenceSession:
+    """A model, loaded, checked and compiled. Immutable: threads may share it.
+
+    Parameters
+    ----------
+    path_or_bytes : a path, the bytes of a file, or a ``ModelProto``.
+    optimize : False runs the graph node by node as the file has it.
+    sess_options, providers, provider_options : accepted, and of no effect, so
+        that code written for onnxruntime runs with the import swapped.
+
+    Raises
+    ------
+    LoadError, ModelError, UnsupportedError : see ``scratch_onnx.interpreter.errors``.
+    """
+
+    def __init__(
+        self,
+        path_or_bytes: Source,
+        sess_options: object = None,  # noqa: ARG002
+        providers: Sequence[Any] | None = None,  # noqa: ARG002
+        provider_options: Sequence[Any] | None = None,  # noqa: ARG002
+        *,
+        optimize: bool = True,
+    ) -> None:
+        self._setup(load(path_or_bytes), optimize)
+
+    def _setup(self, model: Model, optimize: bool) -> None:
+        self.model = model
+        self.optimize = optimize
+        graph = optimise(model.graph) if optimize else model.graph
+        self.plan: Plan = compile_graph(graph)
+        self._defaults: Mapping[str, Array] = {
+            value.name: graph.initializers[value.name]
+            for value in graph.inputs
+            if value.name in graph.initializers
+        }
+
+    def __getstate__(self) -> tuple[Model, bool]:
+        return self.model, self.optimize
+
+    def __setstate__(self, state: tuple[Model, bool]) -> None:
+        self._setup(*state)
+
+    def __repr__(self) -> str:
+        def listed(values: Sequence[NodeArg]) -> str:
+            return ", ".join(f"{value.name}: {value.type} {value.shape}" for value in values)
+
+        return (
+            f"InferenceSession({listed(self.get_inputs())} → {listed(self.get_outputs())}; "
+            f"{len(self.plan.steps)} steps)"
+        )
+
+    def get_inputs(self) -> list[NodeArg]:
+        """The inputs that a run must be given."""
+        return [_node_arg(v) for v in self.plan.inputs if v.name not in self._defaults]
+
+    def get_overridable_initializers(self) -> list[NodeArg]:
+        """The inputs that have a default in the file."""
+        return [_node_arg(v) for v in self.plan.inputs if v.name in self._defaults]
+
+    def get_outputs(self) -> list[NodeArg]:
+        """The outputs, in order."""
+        return [_node_arg(value) for value in self.plan.outputs]
+
+    def get_modelmeta(self) -> ModelMetadata:
+        """Producer, description and the file's own key-value pairs."""
+        model = self.model
+        return ModelMetadata(
+            producer_name=model.producer_name,
+            graph_name=model.graph.name,
+            domain=model.domain,
+            description=model.description,
+            version=model.model_version,
+            custom_metadata_map=dict(model.metadata),
+        )
+
+    def get_providers(self) -> list[str]:
+        """What computes: NumPy, on the CPU."""
+        return ["CPUExecutionProvider"]
+
+    def run(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Any],
+        run_options: object = None,  # noqa: ARG002
+        *,
+        observer: Observer | None = None,
+    ) -> list[Any]:
+        """Compute the outputs.
+
+        Parameters
+        ----------
+        output_names : which outputs, in which order; None or empty for all.
+        input_feed : an array for each input by name.
+        run_options : accepted for onnxruntime's sake, without effect.
+        observer : sees every step.
+
+        Returns
+        -------
+        A list of arrays (lists for sequences, None for an empty optional).
+
+        Raises
+        ------
+        InputError : a name, rank, dimension or dtype that the model does not take.
+        RunError : a node that failed, named.
+        """
+        names = [value.name for value in self.plan.outputs]
+        picked = range(len(names))
+        if output_names:
+            unknown = [name for name in output_names if name not in names]
+            if unknown:
+                raise InputError(f"no output is called '{unknown[0]}'; there are: {_list(names)}")
+            picked = [names.index(name) for name in output_names]  # type: ignore[assignment]
+        values = self._feed(input_feed)
+        with np.errstate(all="ignore"):  # infinities and NaN are results like others
+            outputs = self.plan.execute(values, observer)
+        return [as_output(outputs[index]) for index in picked]
+
+    def _feed(self, feed: Mapping[str, Any]) -> list[Any]:
+        inputs = self.plan.inputs
+        values = []
+        for value in inputs:
+            if value.name in feed:
+                values.append(check_input(value, feed[value.name]))
+            elif value.name in self._defaults:
+                values.append(self._defaults[value.name])
+            else:
+                raise InputError(
+                    f"input '{value.name}' is missing; the model takes: "
+                    f"{_list([v.name for v in inputs])}"
+                )
+        if len(feed) > len(inputs) or any(
+            name not in {value.name for value in inputs} for name in feed
+        ):
+            known = [value.name for value in inputs]
+            unknown = next(name for name in feed if name not in known)
+            raise InputError(f"no input is called '{unknown}'; the model takes: {_list(known)}")
+        return values
+
+
+def check_input(value: Value, given: Any) -> Any:
+    """The value as kernels take it, or ``InputError`` where it does not fit the input's type."""
+    expected = value.type
+    if not isinstance(expected, TensorType) or expected.sparse:
+        return given
+    if not isinstance(given, np.ndarray):
+        if given is None or isinstance(given, dict):
+            raise InputError(f"input '{value.name}' wants a tensor and was given {describe(given)}")
+        try:
+            given = np.asarray(given, None if hasattr(given, "dtype") else expected.dtype)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"input '{value.name}' cannot be made an array: {error}") from None
+    if given.dtype.kind in "USO" and expected.dtype == STRING:
+        given = given.astype(object)
+    elif expected.dtype is not None and given.dtype != expected.dtype:
+        if given.dtype.newbyteorder("=") != expected.dtype:
+            wanted = expected.dtype.name
+            raise InputError(
+                f"input '{value.name}' wants {wanted} ({dtype_name(expected.dtype)}) and was "
+                f"given {given.dtype}: convert it with .astype('{wanted}') if that is meant"
+            )
+        given = given.astype(expected.dtype)
+    shape = expected.shape
+    if shape is not None:
+        fits = len(shape) == given.ndim and all(
+            not isinstance(dim, int) or dim == actual
+            for dim, actual in zip(shape, given.shape, strict=True)
+        )
+        if not fits:
+            wanted = _shape(shape)
+            raise InputError(
+                f"input '{value.name}' wants the shape {wanted} and was given {list(given.shape)}"
+                + (": the rank differs" if len(shape) != given.ndim else "")
+            )
+    return given
+
+
+def _shape(shape: Sequence[int | str | None]) -> str:
+    return "[" + ", ".join("?" if dim is None else str(dim) for dim in shape) + "]"
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names) or "none"
+
+
+def _node_arg(value: Value) -> NodeArg:
+    shape = value.type.shape if isinstance(value.type, TensorType) else None
+    return NodeArg(value.name, list(shape or ()), str(value.type))
+
+
+def run(model: Source | InferenceSession, *inputs: Any, **named: Any) -> Any:
+    """Load and run in one line: ``so.run("model.onnx", x)``.
+
+    Inputs are given in the model's order, or by name. Returns the output, or
+    the list of outputs where there are several.
+    """
+    session = model if isinstance(model, InferenceSession) else InferenceSession(model)
+    if len(inputs) == 1 and isinstance(inputs[0], Mapping):
+        named = {**inputs[0], **named}
+        inputs = ()
+    names = [value.name for value in session.get_inputs()]
+    if len(inputs) > len(names):
+        raise InputError(f"the model takes {len(names)} inputs and was given {len(inputs)}")
+    outputs = session.run(None, {**dict(zip(names, inputs, strict=False)), **named})
+    return outputs[0] if len(outputs) == 1 else outputs

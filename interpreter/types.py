@@ -1,0 +1,187 @@
+"""ONNX's types, and the NumPy dtypes that hold them.
+
+A value's type prints as onnxruntime prints it: ``tensor(float)``,
+``seq(tensor(int64))``, ``optional(tensor(float))``, ``map(string,tensor(float))``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+from onnx import SparseTensorProto, TensorProto, TypeProto
+
+Array: TypeAlias = npt.NDArray[Any]
+Dtype: TypeAlias = np.dtype[Any]
+Dim: TypeAlias = int | str | None
+"""A dimension: a number, a name (all that share it are equal), or unknown."""
+
+# (ONNX's enum, its name in type strings, the NumPy dtype). Strings are Python
+# str in object arrays, as onnxruntime returns them.
+_TABLE: list[tuple[int, str, Any]] = [
+    (TensorProto.FLOAT, "float", np.float32),
+    (TensorProto.UINT8, "uint8", np.uint8),
+    (TensorProto.INT8, "int8", np.int8),
+    (TensorProto.UINT16, "uint16", np.uint16),
+    (TensorProto.INT16, "int16", np.int16),
+    (TensorProto.INT32, "int32", np.int32),
+    (TensorProto.INT64, "int64", np.int64),
+    (TensorProto.STRING, "string", np.object_),
+    (TensorProto.BOOL, "bool", np.bool_),
+    (TensorProto.FLOAT16, "float16", np.float16),
+    (TensorProto.DOUBLE, "double", np.float64),
+    (TensorProto.UINT32, "uint32", np.uint32),
+    (TensorProto.UINT64, "uint64", np.uint64),
+    (TensorProto.COMPLEX64, "complex64", np.complex64),
+    (TensorProto.COMPLEX128, "complex128", np.complex128),
+    (TensorProto.BFLOAT16, "bfloat16", ml_dtypes.bfloat16),
+    (TensorProto.FLOAT8E4M3FN, "float8e4m3fn", ml_dtypes.float8_e4m3fn),
+    (TensorProto.FLOAT8E4M3FNUZ, "float8e4m3fnuz", ml_dtypes.float8_e4m3fnuz),
+    (TensorProto.FLOAT8E5M2, "float8e5m2", ml_dtypes.float8_e5m2),
+    (TensorProto.FLOAT8E5M2FNUZ, "float8e5m2fnuz", ml_dtypes.float8_e5m2fnuz),
+    (TensorProto.UINT4, "uint4", ml_dtypes.uint4),
+    (TensorProto.INT4, "int4", ml_dtypes.int4),
+    (TensorProto.FLOAT4E2M1, "float4e2m1", ml_dtypes.float4_e2m1fn),
+    (24, "float8e8m0", ml_dtypes.float8_e8m0fnu),
+    (25, "uint2", ml_dtypes.uint2),
+    (26, "int2", ml_dtypes.int2),
+]
+
+_DTYPE_OF_ENUM: dict[int, Dtype] = {enum: np.dtype(dtype) for enum, _, dtype in _TABLE}
+_ENUM_OF_DTYPE: dict[Dtype, int] = {np.dtype(dtype): enum for enum, _, dtype in _TABLE}
+_NAME_OF_DTYPE: dict[Dtype, str] = {np.dtype(dtype): name for _, name, dtype in _TABLE}
+_DTYPE_OF_NAME: dict[str, Dtype] = {name: np.dtype(dtype) for _, name, dtype in _TABLE}
+
+STRING = np.dtype(np.object_)
+
+
+def dtype_of_enum(enum: int) -> Dtype:
+    """The NumPy dtype of a ``TensorProto.DataType``; ``ValueError`` where there is none."""
+    try:
+        return _DTYPE_OF_ENUM[enum]
+    except KeyError:
+        raise ValueError(f"no tensor element type has the number {enum}") from None
+
+
+def enum_of_dtype(dtype: npt.DTypeLike) -> int:
+    """The ``TensorProto.DataType`` of a NumPy dtype; any string dtype is STRING."""
+    dtype = np.dtype(dtype)
+    if dtype.kind in "US":
+        return int(TensorProto.STRING)
+    try:
+        return _ENUM_OF_DTYPE[dtype]
+    except KeyError:
+        raise ValueError(f"ONNX has no element type for {dtype}") from None
+
+
+def dtype_name(dtype: Dtype) -> str:
+    """ONNX's name of a dtype: ``float`` for float32, ``string`` for object."""
+    return _NAME_OF_DTYPE.get(dtype, str(dtype))
+
+
+def dtype_of_name(name: str) -> Dtype:
+    """The dtype of ONNX's name: float32 for ``float``."""
+    return _DTYPE_OF_NAME[name]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """A dense tensor (or, with ``sparse``, a sparse one); ``shape`` None where not even the rank
+    is known, ``dtype`` None where the element type is not."""
+
+    dtype: Dtype | None
+    shape: tuple[Dim, ...] | None = None
+    sparse: bool = False
+
+    def __str__(self) -> str:
+        name = "?" if self.dtype is None else dtype_name(self.dtype)
+        return f"sparse_tensor({name})" if self.sparse else f"tensor({name})"
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceType:
+    """A sequence, a Python list when it runs."""
+
+    element: Type | None
+
+    def __str__(self) -> str:
+        return f"seq({self.element})"
+
+
+@dataclass(frozen=True, slots=True)
+class OptionalType:
+    """A value that may be absent: None when it runs."""
+
+    element: Type | None
+
+    def __str__(self) -> str:
+        return f"optional({self.element})"
+
+
+@dataclass(frozen=True, slots=True)
+class MapType:
+    """A map, a Python dict when it runs."""
+
+    key: Dtype
+    value: Type | None
+
+    def __str__(self) -> str:
+        return f"map({dtype_name(self.key)},{self.value})"
+
+
+Type: TypeAlias = TensorType | SequenceType | OptionalType | MapType
+
+
+def type_of_proto(proto: TypeProto) -> Type | None:
+    """The type that a ``TypeProto`` states, None where it states none."""
+    kind = proto.WhichOneof("value")
+    if kind in ("tensor_type", "sparse_tensor_type"):
+        tensor = getattr(proto, kind)
+        enum = tensor.elem_type
+        dtype = None if enum == TensorProto.UNDEFINED else dtype_of_enum(enum)
+        shape: tuple[Dim, ...] | None = None
+        if tensor.HasField("shape"):
+            shape = tuple(
+                dim.dim_value
+                if dim.HasField("dim_value")
+                else (dim.dim_param or None if dim.HasField("dim_param") else None)
+                for dim in tensor.shape.dim
+            )
+        return TensorType(dtype, shape, sparse=kind == "sparse_tensor_type")
+    if kind == "sequence_type":
+        return SequenceType(type_of_proto(proto.sequence_type.elem_type))
+    if kind == "optional_type":
+        return OptionalType(type_of_proto(proto.optional_type.elem_type))
+    if kind == "map_type":
+        key = dtype_of_enum(proto.map_type.key_type)
+        return MapType(key, type_of_proto(proto.map_type.value_type))
+    return None
+
+
+def densify(proto: SparseTensorProto, values: Array, indices: Array) -> Array:
+    """The dense array of a sparse tensor in COO form: ``indices`` linear ([nnz]) or by
+    coordinates ([nnz, rank])."""
+    shape = tuple(proto.dims)
+    dense = np.zeros(shape, dtype=values.dtype)
+    if indices.ndim == 2:
+        dense[tuple(indices.T)] = values
+    else:
+        dense.reshape(-1)[indices] = values
+    return dense
+
+
+def describe(value: object) -> str:
+    """A short description for messages: ``float32 [1, 3, 32, 32]``."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, (np.ndarray, np.generic)):
+        name = "string" if value.dtype == STRING else str(value.dtype)
+        return f"{name} {list(value.shape)}"
+    if isinstance(value, (list, tuple)):
+        return f"a sequence of {len(value)}"
+    if isinstance(value, dict):
+        return f"a map of {len(value)}"
+    return type(value).__name__
