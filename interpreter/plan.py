@@ -92,13 +92,12 @@ class Plan:
 
 
 def _store(slots: list[Any], step: Step, result: Any) -> None:
-    outputs = step.outputs
-    if len(outputs) == 1:
-        slots[outputs[0]] = result[0] if type(result) is tuple else result
+    if type(result) is not tuple:
+        slots[step.outputs[0]] = as_array(result)
     else:
         # A kernel may compute trailing outputs that the node does not name.
-        for slot, value in zip(outputs, result, strict=False):
-            slots[slot] = value
+        for slot, value in zip(step.outputs, result, strict=False):
+            slots[slot] = as_array(value)
     for slot in step.frees:
         slots[slot] = None
 
@@ -110,8 +109,9 @@ def _observed(slots: list[Any], step: Step, observer: Observer) -> None:
     result = call.observed(observer, *inputs) if isinstance(call, ControlCall) else call(*inputs)
     count = len(step.outputs)
     outputs = result[:count] if type(result) is tuple else (result,)
+    outputs = tuple(as_array(value) for value in outputs)
     observer.after(step.node, inputs, outputs)
-    _store(slots, step, result)
+    _store(slots, step, outputs)
 
 
 def failure(node: Node, inputs: Sequence[Any], error: Exception) -> str:
@@ -252,6 +252,6 @@ def _bind(node: Node) -> tuple[Callable[..., Any], list[str]]:
     return (partial(operator.kernel, **attributes) if attributes else operator.kernel), outer
 
 
-def as_output(value: Any) -> Any:
-    """A run's output as callers expect it: an array even where NumPy made a scalar."""
+def as_array(value: Any) -> Any:
+    """The value as kernels and callers expect it: an array even where NumPy made a scalar."""
     return np.asarray(value) if isinstance(value, np.generic) else value

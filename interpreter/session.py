@@ -12,7 +12,7 @@ from .errors import InputError
 from .graph import Model, Value
 from .loading import Source, load
 from .passes import optimise
-from .plan import Observer, Plan, as_output, compile_graph
+from .plan import Observer, Plan, compile_graph
 from .types import STRING, Array, TensorType, describe, dtype_name
 
 
@@ -154,7 +154,7 @@ class InferenceSession:
         values = self._feed(input_feed)
         with np.errstate(all="ignore"):  # infinities and NaN are results like others
             outputs = self.plan.execute(values, observer)
-        return [as_output(outputs[index]) for index in picked]
+        return [outputs[index] for index in picked]
 
     def _feed(self, feed: Mapping[str, Any]) -> list[Any]:
         inputs = self.plan.inputs

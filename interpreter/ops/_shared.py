@@ -63,6 +63,3 @@ def _narrow(value: Any, dtype: np.dtype[Any]) -> Any:
     return np.asarray(value).astype(dtype) if is_float32 else value
 
 
-def as_array(value: Any) -> Array:
-    """The value as an array, where NumPy made a scalar of a rank-0 result."""
-    return np.asarray(value)
