@@ -1,0 +1,218 @@
+"""From a Keras model to a checked ONNX file."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from .check import Tolerance, compare, first_difference
+from .errors import ExportError, first_line
+from .framework import load_frameworks, predict, versions
+from .loading import load_keras
+from .naming import apply_names
+from .signature import InputSpec, flatten_sample, input_specs, pack, random_sample
+from .tidy import infer_shapes, tidy
+from .tracing import Traced, supported_opsets, trace
+
+__all__ = ["ATOL", "RTOL", "ExportReport", "from_keras", "to_model_proto"]
+
+RTOL = 1e-5  # about a hundred float32 roundings of the largest value
+ATOL = 1e-5  # what probabilities may differ by
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written.
+
+    Attributes:
+        path: the ONNX file.
+        opset: the version of the ONNX operators in it.
+        inputs, outputs: their names, in order.
+        nodes: the number of nodes in the graph.
+        max_abs_diff: the largest absolute difference from Keras on the sample; None if unchecked.
+    """
+
+    path: Path
+    opset: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: int
+    max_abs_diff: float | None
+
+    def __str__(self) -> str:
+        checked = (
+            "not compared with Keras"
+            if self.max_abs_diff is None
+            else f"largest difference from Keras {self.max_abs_diff:.3g}"
+        )
+        return f"{self.path}: opset {self.opset}, {self.nodes} nodes, {checked}"
+
+
+def from_keras(
+    model: Any,
+    path: str | os.PathLike[str],
+    *,
+    opset: int = 18,
+    class_names: Sequence[str] | None = None,
+    sample: Any = None,
+    check: bool = True,
+    rtol: float = RTOL,
+    atol: float = ATOL,
+    metadata: Mapping[str, str] | None = None,
+    builder: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
+) -> ExportReport:
+    """Write a Keras model as an ONNX file, and compare the file with Keras.
+
+    Args:
+        model: a Keras model, or what :func:`load_keras` takes: a ``.keras``
+            file, a full-model ``.h5``, a SavedModel folder; None with ``builder``.
+        path: the file to write. It is written whole or not at all.
+        opset: the version of the ONNX operators.
+        class_names: names of the classes, stored in the file.
+        sample: an input to compare with: one array, a sequence, or a mapping by
+            input name, with the batch first. Random numbers if None.
+        check: whether to compare at all.
+        rtol, atol: an output may be off by ``atol + rtol * max(abs(Keras's output))``.
+        metadata: more texts to store in the file.
+        builder, weights: see :func:`load_keras`.
+
+    Raises:
+        ExportError: the model cannot be loaded or converted, or the result
+            differs from Keras; no file is left then.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise ExportError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
+    model = _loaded(model, builder, weights)
+    specs = input_specs(model, sample)
+    proto = to_model_proto(
+        model, opset=opset, class_names=class_names, sample=sample, metadata=metadata
+    )
+    difference = (
+        _checked(model, proto, specs, sample, opset, Tolerance(rtol, atol)) if check else None
+    )
+    _write(path, proto.SerializeToString())
+    return ExportReport(
+        path=path,
+        opset=opset,
+        inputs=tuple(value.name for value in proto.graph.input),
+        outputs=tuple(value.name for value in proto.graph.output),
+        nodes=len(proto.graph.node),
+        max_abs_diff=difference,
+    )
+
+
+def to_model_proto(
+    model: Any,
+    *,
+    opset: int = 18,
+    class_names: Sequence[str] | None = None,
+    sample: Any = None,
+    metadata: Mapping[str, str] | None = None,
+) -> onnx.ModelProto:
+    """Convert a Keras model to ONNX without writing or comparing anything.
+
+    See :func:`from_keras` for the arguments, and for what is raised.
+    """
+    model = _loaded(model, None, None)
+    if opset not in supported_opsets():
+        raise ExportError(
+            f"opset {opset} cannot be written: tf2onnx and the Keras layers go from "
+            f"{supported_opsets().start} to {supported_opsets().stop - 1}"
+        )
+    return _converted(model, input_specs(model, sample), opset, class_names, metadata).proto
+
+
+def _loaded(model: Any, builder: str | None, weights: str | os.PathLike[str] | None) -> Any:
+    load_frameworks()
+    if model is None or isinstance(model, (str, os.PathLike)) or builder or weights:
+        return load_keras(model, builder=builder, weights=weights)
+    if not (callable(model) and hasattr(model, "_flatten_layers")):
+        raise ExportError(f"a Keras model or its path is needed, and not {type(model).__name__}")
+    return model
+
+
+def _converted(
+    model: Any,
+    specs: Sequence[InputSpec],
+    opset: int,
+    class_names: Sequence[str] | None = None,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    probe: bool = False,
+) -> Traced:
+    """Trace, tidy and name the model, and write the metadata into it."""
+    traced = trace(model, specs, opset, probe=probe)
+    traced.proto = tidy(traced.proto, specs)
+    apply_names(traced)
+    traced.proto = infer_shapes(traced.proto)
+    _describe(traced.proto, model, class_names, metadata)
+    try:
+        onnx.checker.check_model(traced.proto)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        raise ExportError(
+            f"what tf2onnx wrote for {model.name!r} is not valid ONNX: {first_line(error)}"
+        ) from error
+    return traced
+
+
+def _describe(
+    proto: onnx.ModelProto,
+    model: Any,
+    class_names: Sequence[str] | None,
+    metadata: Mapping[str, str] | None,
+) -> None:
+    from importlib.metadata import version
+
+    proto.producer_name = "scratch-onnx"
+    proto.producer_version = version("scratch-onnx")
+    proto.doc_string = f"Keras model {model.name!r}"
+    texts = versions()
+    if class_names is not None:
+        texts["class_names"] = json.dumps(list(class_names), ensure_ascii=False)
+    onnx.helper.set_model_props(proto, {**texts, **(metadata or {})})
+
+
+def _checked(
+    model: Any,
+    proto: onnx.ModelProto,
+    specs: Sequence[InputSpec],
+    sample: Any,
+    opset: int,
+    tolerance: Tolerance,
+) -> float:
+    """The largest difference from Keras; raises where it is beyond the tolerance."""
+    arrays = random_sample(model, specs) if sample is None else flatten_sample(sample, specs)
+    expected = predict(model, pack(model, arrays))
+    worst, wrong = compare(proto, specs, arrays, expected, tolerance)
+    if wrong is None:
+        return worst
+    probed = _converted(model, specs, opset, probe=True)
+    layers = probed.outputs[len(expected) :]
+    layer = first_difference(model, probed.proto, layers, specs, arrays, tolerance)
+    first = f"the first layer that differs is {layer!r}" if layer else "no layer differs by itself"
+    raise ExportError(
+        f"the exported model differs from Keras: output {wrong!r} is off by up to {worst:.3g} "
+        f"(rtol {tolerance.rtol:g}, atol {tolerance.atol:g}), and {first}; no file was written"
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write beside the file, then rename: whole or not at all."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as beside:
+            temporary = Path(beside.name)
+            beside.write(content)
+        temporary.replace(path)
+    except OSError as error:
+        raise ExportError(f"cannot write {str(path)!r}: {error.strerror}") from error

@@ -1,0 +1,147 @@
+"""Keras to a first ONNX graph: trace a tf.function, and let tf2onnx convert it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx
+
+from .errors import ExportError, first_line
+from .framework import load_frameworks, quiet
+from .layers import layer_of, marked_layers
+from .lowering import lowering
+from .native import HANDLERS, prepare_tf2onnx
+from .signature import InputSpec, functional, pack
+from .tidy import nodes_below
+
+__all__ = ["Traced", "supported_opsets", "trace"]
+
+
+@dataclass
+class Traced:
+    """What tf2onnx made of a model, and how to read it.
+
+    Inputs and outputs of ``proto`` are in the order of ``inputs`` and ``outputs``.
+    """
+
+    proto: onnx.ModelProto
+    inputs: Sequence[InputSpec]
+    outputs: list[str] = field(default_factory=list)
+    shapes: list[tuple[int | None, ...]] = field(default_factory=list)
+    paths: dict[str, str] = field(default_factory=dict)
+
+
+def supported_opsets() -> range:
+    """The opsets that tf2onnx writes and Keras's layers need."""
+    from tf2onnx import constants
+
+    return range(13, max(constants.OPSET_TO_IR_VERSION) + 1)
+
+
+def trace(
+    model: Any,
+    specs: Sequence[InputSpec],
+    opset: int,
+    *,
+    sample: Any = None,
+    probe: bool = False,
+) -> Traced:
+    """Convert ``model`` for inference with tf2onnx.
+
+    Args:
+        model: a Keras model.
+        specs: its inputs.
+        opset: the version of the standard ONNX operators to write.
+        sample: an input with the structure that a subclassed model takes.
+        probe: give the outputs of all layers too, behind the model's own.
+
+    Raises:
+        ExportError: TensorFlow cannot trace the model, or tf2onnx cannot express it.
+    """
+    tensorflow, keras = load_frameworks()
+    import tf2onnx
+
+    prepare_tf2onnx()
+    signature = [
+        tensorflow.TensorSpec(spec.shape, spec.dtype, name=f"input_{i}")
+        for i, spec in enumerate(specs)
+    ]
+    traced = Traced(onnx.ModelProto(), specs)
+
+    def record(path: str, outputs: Any) -> None:
+        for tensor in keras.tree.flatten(outputs):
+            # what a loop's body computes is no value of the graph
+            if getattr(tensor, "graph", None) is tensorflow.compat.v1.get_default_graph():
+                recorded.append((path, tensor))
+
+    recorded: list[tuple[str, Any]] = []
+
+    def call(*flat: Any) -> list[Any]:
+        traced.outputs.clear()
+        traced.shapes.clear()
+        recorded.clear()
+        outputs = keras.tree.flatten_with_path(model(pack(model, flat, sample), training=False))
+        traced.outputs += output_names(model, [path for path, _ in outputs])
+        tensors = [tensor for _, tensor in outputs]
+        if probe:
+            traced.outputs += [path for path, _ in recorded]
+            tensors += [tensor for _, tensor in recorded]
+        traced.shapes += [tuple(tensor.shape) for tensor in tensors]
+        return tensors
+
+    with (
+        quiet(),
+        marked_layers(
+            model, functools.partial(lowering, opset=opset), record if probe else None
+        ) as paths,
+    ):
+        traced.paths = paths
+        function = tensorflow.function(call, input_signature=signature, autograph=False)
+        try:
+            traced.proto, _ = tf2onnx.convert.from_function(
+                function,
+                input_signature=signature,
+                opset=opset,
+                custom_op_handlers=dict(HANDLERS),
+            )
+        except ExportError:
+            raise
+        except Exception as error:
+            raise ExportError(
+                f"the model {model.name!r} cannot be converted: {first_line(error)}"
+            ) from error
+    _refuse_unknown_operators(traced)
+    return traced
+
+
+def output_names(model: Any, paths: Sequence[tuple[Any, ...]]) -> list[str]:
+    """Name the outputs as Keras does: a dict's keys, else the layers that give them."""
+    graph = functional(model)
+    layers = list(getattr(graph, "output_names", None) or [])
+    names: list[str] = []
+    for index, path in enumerate(paths):
+        if path and isinstance(path[-1], str):
+            names.append(path[-1])
+        elif len(layers) == len(paths):
+            names.append(layers[index])
+        else:
+            names.append("output" if len(paths) == 1 else f"output_{index}")
+    return names
+
+
+def _refuse_unknown_operators(traced: Traced) -> None:
+    """Raise for TensorFlow operations that tf2onnx left as they were."""
+    known = {schema.name for schema in onnx.defs.get_all_schemas()}
+    unknown = {
+        f"{node.op_type} in {layer_of(node.name, traced.paths) or 'the model'}"
+        for node in nodes_below(traced.proto.graph)
+        if node.domain not in ("", "ai.onnx") or node.op_type not in known
+    }
+    if unknown:
+        raise ExportError(
+            "tf2onnx cannot express these TensorFlow operations in ONNX: "
+            + ", ".join(sorted(unknown))
+        )
