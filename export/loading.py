@@ -161,7 +161,7 @@ def _load_saved_model(path: Path) -> Any:
             f"{sorted(loaded.signatures)}"
         )
 
-    class SavedModel(keras.layers.Layer):  # type: ignore[misc]
+    class SavedModel(keras.layers.Layer):  # type: ignore[misc, name-defined]
         """Calls the signature with named tensors; keeps the loaded object alive."""
 
         def __init__(self) -> None:

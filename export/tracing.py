@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import onnx
 
 from .errors import ExportError, first_line
@@ -83,7 +84,13 @@ def trace(
         traced.outputs.clear()
         traced.shapes.clear()
         recorded.clear()
-        outputs = keras.tree.flatten_with_path(model(pack(model, flat, sample), training=False))
+        # a tf.function inside a layer (grouped convolution) becomes part of this graph
+        tensorflow.config.run_functions_eagerly(True)
+        try:
+            result = model(pack(model, flat, sample), training=False)
+        finally:
+            tensorflow.config.run_functions_eagerly(False)
+        outputs = keras.tree.flatten_with_path(result)
         traced.outputs += output_names(model, [path for path, _ in outputs])
         tensors = [tensor for _, tensor in outputs]
         if probe:
@@ -107,6 +114,7 @@ def trace(
                 opset=opset,
                 custom_op_handlers=dict(HANDLERS),
             )
+            _store_captures(traced.proto, function.get_concrete_function(), len(specs))
         except ExportError:
             raise
         except Exception as error:
@@ -115,6 +123,15 @@ def trace(
             ) from error
     _refuse_unknown_operators(traced)
     return traced
+
+
+def _store_captures(proto: onnx.ModelProto, function: Any, inputs: int) -> None:
+    """Turn tensors that the trace captured (a Normalization's mean) from inputs to initializers."""
+    values = {internal.name: external for external, internal in function.graph.captures}
+    for value in proto.graph.input[inputs:]:
+        array = np.asarray(values[value.name])
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(array, value.name))
+    del proto.graph.input[inputs:]
 
 
 def output_names(model: Any, paths: Sequence[tuple[Any, ...]]) -> list[str]:
