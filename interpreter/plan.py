@@ -16,6 +16,7 @@ import numpy as np
 
 from .checking import captures
 from .errors import RunError, ScratchOnnxError
+from .fast import FAST, prepare
 from .graph import Graph, Node, Value
 from .registry import Context
 from .support import IGNORED_ATTRIBUTES, operator_of
@@ -228,6 +229,8 @@ def _with_frees(steps: Sequence[Step], kept: set[int]) -> tuple[Step, ...]:
 
 def _bind(node: Node) -> tuple[Callable[..., Any], list[str]]:
     """The node's kernel with its attributes, and the outer names that its subgraphs read."""
+    if node.domain == FAST:
+        return prepare(node), []
     operator = operator_of(node)
     attributes: dict[str, Any] = {}
     bodies: dict[str, Plan] = {}

@@ -2,9 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..fast import FAST
 from ..graph import Graph
+from .cleanup import drop_dead, drop_identities
+from .constants import fold_constants
+from .fuse import find_silu, fuse_epilogues, make_dense
+from .layout import channels_last
+from .scale import fold_scale
+
+Pass = Callable[[Graph], Graph]
+
+PASSES: tuple[Pass, ...] = (
+    fold_constants,
+    drop_identities,
+    drop_dead,
+    fold_scale,
+    find_silu,
+    channels_last,
+    make_dense,
+    drop_identities,
+    drop_dead,
+    fuse_epilogues,
+    drop_dead,
+)
+"""In the order in which they run."""
 
 
-def optimise(graph: Graph) -> Graph:
-    """The graph after all passes, in their order."""
-    return graph
+def optimise(graph: Graph, precision: str = "default") -> Graph:
+    """The graph after all passes; each leaves the graph's inputs and outputs as they are.
+
+    ``precision`` is what the convolutions may do: see ``InferenceSession``.
+    """
+    for rewrite in PASSES:
+        graph = rewrite(graph)
+    nodes = [
+        replace(node, attributes={**node.attributes, "precision": precision})
+        if node.domain == FAST and node.op_type == "Conv"
+        else node
+        for node in graph.nodes
+    ]
+    return replace(graph, nodes=tuple(nodes))

@@ -1,0 +1,40 @@
+"""Fast kernels: what the passes put in the place of the readable operators.
+
+A fast node has the domain ``FAST`` and carries its weights as attributes. It is
+prepared once, when the model is loaded: a class is built from the node, lays the
+weights out, and its instance is called with the node's inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ..graph import Node
+
+FAST = "scratch_onnx.fast"
+"""The domain of fast nodes; no file may use it."""
+
+Factory = Callable[..., Callable[..., Any]]
+F = TypeVar("F", bound=Factory)
+
+_FACTORIES: dict[str, Factory] = {}
+
+
+def fast(op_type: str) -> Callable[[F], F]:
+    """Register what prepares a fast node: it is called with the node's attributes by keyword."""
+
+    def register(factory: F) -> F:
+        _FACTORIES[op_type] = factory
+        return factory
+
+    return register
+
+
+def prepare(node: Node) -> Callable[..., Any]:
+    """The prepared kernel of a fast node."""
+    # Importing registers them; not before the first model needs one.
+    from . import conv, dense, elementwise, pool
+
+    del conv, dense, elementwise, pool
+    return _FACTORIES[node.op_type](**node.attributes)

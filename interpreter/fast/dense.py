@@ -1,0 +1,45 @@
+"""A product with a constant matrix, with bias and activation in the same kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..types import Array
+from . import fast
+from .epilogue import Epilogue
+from .parallel import share
+
+
+@fast("Dense")
+class Dense:
+    """``activation(x @ weight + bias)`` for x (..., K) and weight (K, N), float32."""
+
+    def __init__(
+        self,
+        *,
+        weight: Array,
+        bias: Array | None = None,
+        activation: str = "",
+        activation_parameters: tuple[float, ...] = (),
+    ) -> None:
+        self.weight = np.ascontiguousarray(weight, np.float32)
+        self.epilogue = Epilogue(bias, activation, activation_parameters)
+
+    def __call__(self, x: Array) -> Array:
+        depth, width = self.weight.shape
+        if x.shape[-1] != depth:
+            raise ValueError(f"the last axis is {x.shape[-1]} long; the weight's first is {depth}")
+        rows = x.reshape(-1, depth)
+        y = np.empty((rows.shape[0], width), np.float32)
+        if rows.shape[0] == 1:
+            np.dot(rows, self.weight, out=y)
+            self.epilogue(y)
+        elif y.size:
+            share(lambda part, parts: self._part(rows, y, part, parts), float(rows.size) * width)
+        return y.reshape(*x.shape[:-1], width)
+
+    def _part(self, rows: Array, y: Array, part: int, parts: int) -> None:
+        start, stop = len(rows) * part // parts, len(rows) * (part + 1) // parts
+        out = y[start:stop]
+        np.matmul(rows[start:stop], self.weight, out=out)
+        self.epilogue(out)

@@ -1,0 +1,56 @@
+"""Elementwise chains in one kernel: scale, shift and activation over the last axis."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..types import Array
+from . import fast
+from .epilogue import Epilogue
+
+
+@fast("Activation")
+class Activation:
+    """An activation by itself: a copy, then in place."""
+
+    def __init__(self, *, activation: str, activation_parameters: tuple[float, ...] = ()) -> None:
+        self.epilogue = Epilogue(None, activation, activation_parameters)
+
+    def __call__(self, x: Array) -> Array:
+        y = np.array(x, order="C")
+        self.epilogue(y)
+        return y
+
+
+@fast("Affine")
+class Affine:
+    """``activation(x * scale + shift)``, scale and shift along the last axis of x."""
+
+    def __init__(
+        self,
+        *,
+        scale: Array,
+        shift: Array,
+        activation: str = "",
+        activation_parameters: tuple[float, ...] = (),
+    ) -> None:
+        self.scale = np.ascontiguousarray(scale, np.float32)
+        self.epilogue = Epilogue(shift, activation, activation_parameters)
+        self.rows = max(1, 1024 // max(1, scale.size))
+        self.tiled = np.tile(self.scale, self.rows)
+
+    def __call__(self, x: Array) -> Array:
+        y = np.empty(x.shape, np.float32)
+        if y.size == 0:
+            return y
+        rows = y.size // self.scale.size
+        even = rows // self.rows * self.rows * self.scale.size
+        source, target = np.ascontiguousarray(x).reshape(-1), y.reshape(-1)
+        if even:
+            shape = (-1, self.tiled.size)
+            np.multiply(source[:even].reshape(shape), self.tiled, out=target[:even].reshape(shape))
+        if even < y.size:
+            shape = (-1, self.scale.size)
+            np.multiply(source[even:].reshape(shape), self.scale, out=target[even:].reshape(shape))
+        self.epilogue(y)
+        return y

@@ -1,0 +1,105 @@
+"""What a pass asks of a graph: who makes a value, who reads it, what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from ..checking import reads
+from ..graph import Graph, Node
+from ..types import Array, TensorType, Type
+
+
+class Index:
+    """Producers, readers, constants and types of a graph's values, read once.
+
+    Nodes are found by their position; a pass collects its changes in a dict
+    from position to the nodes that take its place, and hands it to ``rebuild``.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        inputs = {value.name for value in graph.inputs}
+        # An initialiser that is an input too can be overridden: not a constant.
+        self.constants: Mapping[str, Array] = {
+            name: array for name, array in graph.initializers.items() if name not in inputs
+        }
+        self.outputs = {value.name for value in graph.outputs}
+        self.producer: dict[str, int] = {}
+        self.readers: dict[str, list[int]] = {}
+        for position, node in enumerate(graph.nodes):
+            for name in node.outputs:
+                if name:
+                    self.producer[name] = position
+            for name in reads(node):
+                self.readers.setdefault(name, []).append(position)
+
+    def maker(self, name: str) -> Node | None:
+        """The node that produces a value, None for inputs and constants."""
+        position = self.producer.get(name)
+        return None if position is None else self.graph.nodes[position]
+
+    def only_reader(self, name: str) -> int | None:
+        """The position of the one node that reads a value, None where it has several readers, or
+        none, or is an output of the graph."""
+        readers = self.readers.get(name, [])
+        return readers[0] if len(readers) == 1 and name not in self.outputs else None
+
+    def tensor(self, name: str) -> TensorType | None:
+        """The inferred tensor type of a value."""
+        known: Type | None = self.graph.types.get(name)
+        if known is None and name in self.constants:
+            array = self.constants[name]
+            return TensorType(array.dtype, array.shape)
+        return known if isinstance(known, TensorType) else None
+
+    def rank(self, name: str) -> int | None:
+        """The rank of a value, None where it is not known."""
+        known = self.tensor(name)
+        return None if known is None or known.shape is None else len(known.shape)
+
+
+def rebuild(
+    graph: Graph,
+    changes: Mapping[int, Iterable[Node]],
+    initializers: Mapping[str, Array] | None = None,
+    types: Mapping[str, Type] | None = None,
+) -> Graph:
+    """The graph with some nodes replaced (by none, to remove them), and constants and types added."""
+    nodes: list[Node] = []
+    for position, node in enumerate(graph.nodes):
+        nodes.extend(changes.get(position, (node,)))
+    return replace(
+        graph,
+        nodes=tuple(nodes),
+        initializers={**graph.initializers, **(initializers or {})},
+        types={**graph.types, **(types or {})},
+    )
+
+
+def rename_inputs(nodes: Iterable[Node], names: Mapping[str, str]) -> list[Node]:
+    """The nodes reading the new names in place of the old, in their subgraphs too."""
+    return [_renamed(node, names) for node in nodes]
+
+
+def _renamed(node: Node, names: Mapping[str, str]) -> Node:
+    attributes = dict(node.attributes)
+    for key, value in attributes.items():
+        if isinstance(value, Graph):
+            attributes[key] = _renamed_graph(value, names)
+    return replace(
+        node, inputs=tuple(names.get(name, name) for name in node.inputs), attributes=attributes
+    )
+
+
+def _renamed_graph(graph: Graph, names: Mapping[str, str]) -> Graph:
+    own = {value.name for value in graph.inputs} | graph.initializers.keys()
+    own |= {name for node in graph.nodes for name in node.outputs}
+    outer = {old: new for old, new in names.items() if old not in own}
+    return replace(
+        graph,
+        nodes=tuple(_renamed(node, outer) for node in graph.nodes),
+        outputs=tuple(
+            replace(value, name=outer.get(value.name, value.name)) for value in graph.outputs
+        ),
+    )

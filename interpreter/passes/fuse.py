@@ -1,0 +1,236 @@
+"""What follows a product is done in the same kernel: bias, residual sum, activation, pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..fast import FAST
+from ..graph import Graph, Node
+from ..types import Array, TensorType
+from ._index import Index, rebuild
+
+_MONOTONE = ("", "Relu", "Clip", "Sigmoid", "Tanh", "HardSigmoid")
+"""Activations before which a max pool may be taken: f(max(a, b)) = max(f(a), f(b))."""
+
+
+class Activation(NamedTuple):
+    """An activation's name and parameters, as ``fast.epilogue.activation`` takes them."""
+
+    kind: str
+    parameters: tuple[float, ...] = ()
+
+
+def activation_of(node: Node, index: Index) -> Activation | None:
+    """The activation that a node computes of its first input, None where it is none of ours."""
+    attributes = node.attributes
+    if node.domain == FAST and node.op_type == "Activation":
+        return Activation(attributes["activation"], attributes.get("activation_parameters", ()))
+    if node.domain or len(node.outputs) != 1:
+        return None
+    if node.op_type in ("Relu", "Sigmoid", "Tanh", "HardSwish"):
+        return Activation(node.op_type)
+    if node.op_type == "LeakyRelu":
+        return Activation("LeakyRelu", (attributes.get("alpha", 0.01),))
+    if node.op_type == "HardSigmoid":
+        return Activation(
+            "HardSigmoid", (attributes.get("alpha", 0.2), attributes.get("beta", 0.5))
+        )
+    if node.op_type == "Clip":
+        limits = [attributes.get("min", -np.inf), attributes.get("max", np.inf)]
+        for position, name in enumerate(node.inputs[1:3]):
+            if name:
+                limit = index.constants.get(name)
+                if limit is None:
+                    return None
+                limits[position] = float(limit)
+        return Activation("Clip", (limits[0], limits[1]))
+    return None
+
+
+def find_silu(graph: Graph) -> Graph:
+    """x * Sigmoid(x), which exporters write as two nodes, is one activation."""
+    index = Index(graph)
+    changes: dict[int, Sequence[Node]] = {}
+    for position, node in enumerate(graph.nodes):
+        if node.domain or node.op_type != "Sigmoid" or not _is_float32(node.inputs[0], index):
+            continue
+        after = index.only_reader(node.outputs[0])
+        if after is None:
+            continue
+        product = graph.nodes[after]
+        if product.domain or product.op_type != "Mul" or product.opset < 7:
+            continue
+        if set(product.inputs) != {node.inputs[0], node.outputs[0]}:
+            continue
+        changes[position] = ()
+        changes[after] = (
+            replace(
+                product,
+                op_type="Activation",
+                domain=FAST,
+                inputs=(node.inputs[0],),
+                attributes={"activation": "Silu"},
+            ),
+        )
+    return rebuild(graph, changes) if changes else graph
+
+
+def make_dense(graph: Graph) -> Graph:
+    """Gemm and MatMul with a constant matrix become fast nodes."""
+    index = Index(graph)
+    changes: dict[int, Sequence[Node]] = {}
+    for position, node in enumerate(graph.nodes):
+        if node.domain or node.op_type not in ("Gemm", "MatMul"):
+            continue
+        known = index.tensor(node.inputs[0])
+        weight = index.constants.get(node.inputs[1])
+        if known is None or known.dtype != np.float32 or known.shape is None or weight is None:
+            continue
+        if weight.ndim != 2 or len(known.shape) < 2 or 0 in weight.shape:
+            continue
+        attributes: dict[str, Any] = {}
+        if node.op_type == "Gemm":
+            if node.attributes.get("transA", 0) or len(known.shape) != 2:
+                continue
+            if node.attributes.get("transB", 0):
+                weight = weight.T
+            alpha = node.attributes.get("alpha", 1.0)
+            weight = weight if alpha == 1 else (weight * np.float64(alpha)).astype(np.float32)
+            if len(node.inputs) > 2 and node.inputs[2]:
+                bias = _row(node.inputs[2], weight.shape[1], index)
+                if bias is None:
+                    continue
+                beta = np.float64(node.attributes.get("beta", 1.0))
+                attributes["bias"] = (bias * beta).astype(np.float32)
+        changes[position] = (
+            replace(
+                node,
+                op_type="Dense",
+                domain=FAST,
+                inputs=(node.inputs[0],),
+                attributes={"weight": weight, **attributes},
+            ),
+        )
+    return rebuild(graph, changes) if changes else graph
+
+
+def _row(name: str, width: int, index: Index) -> Array | None:
+    """A constant that is the same in each row, as an array of that width."""
+    array = index.constants.get(name)
+    if array is None or array.ndim > 2 or (array.ndim == 2 and array.shape[0] != 1):
+        return None
+    if array.size not in (1, width):
+        return None
+    return np.broadcast_to(array.reshape(-1), (width,))
+
+
+def fuse_epilogues(graph: Graph) -> Graph:
+    """Pull bias, residual, activation and pooling into the fast node before them, while it can."""
+    while True:
+        changed = _fuse_once(graph)
+        if changed is graph:
+            return graph
+        graph = changed
+
+
+def _fuse_once(graph: Graph) -> Graph:
+    index = Index(graph)
+    changes: dict[int, Sequence[Node]] = {}
+    for position, node in enumerate(graph.nodes):
+        if node.domain != FAST or node.op_type not in ("Conv", "Dense", "Affine"):
+            continue
+        after = index.only_reader(node.outputs[0])
+        if after is None or after in changes or position in changes:
+            continue
+        fused = _fuse(node, graph.nodes[after], index, position)
+        if fused is not None:
+            changes[position] = ()
+            changes[after] = (replace(fused, outputs=graph.nodes[after].outputs),)
+    return rebuild(graph, changes) if changes else graph
+
+
+def _fuse(node: Node, after: Node, index: Index, position: int) -> Node | None:
+    """The node with the one after it inside, None where they do not go together."""
+    attributes = dict(node.attributes)
+    found = activation_of(after, index)
+    if found is not None:
+        if attributes.get("activation") or after.inputs[0] != node.outputs[0]:
+            return None
+        if attributes.get("pool") == "max" and found.kind not in _MONOTONE:
+            return None
+        if attributes.get("pool") == "average" or not _is_float32(node.outputs[0], index):
+            return None
+        attributes["activation"] = found.kind
+        attributes["activation_parameters"] = found.parameters
+        return replace(node, attributes=attributes)
+    if (
+        attributes.get("activation")
+        and after.op_type != "MaxPool"
+        and after.op_type != "AveragePool"
+    ):
+        return None
+    if after.op_type == "Add" and not after.domain and after.opset >= 7:
+        return _fuse_add(node, after, index, position)
+    if node.op_type == "Conv" and after.domain == FAST and after.op_type.endswith("xPool"):
+        return _fuse_pool(node, after, "max")
+    if node.op_type == "Conv" and after.domain == FAST and after.op_type == "AveragePool":
+        return _fuse_pool(node, after, "average")
+    return None
+
+
+def _fuse_add(node: Node, after: Node, index: Index, position: int) -> Node | None:
+    other = after.inputs[1] if after.inputs[0] == node.outputs[0] else after.inputs[0]
+    if other == node.outputs[0]:
+        return None
+    attributes = dict(node.attributes)
+    if other in index.constants:
+        if attributes.get("pool") or len(node.inputs) > 1 or node.op_type == "Affine":
+            return None
+        width = attributes["weight"].shape[-1]
+        array = index.constants[other]
+        if array.dtype != np.float32 or array.ndim > (index.rank(node.outputs[0]) or 0):
+            return None
+        if array.size not in (1, width) or (array.size == width and array.shape[-1:] != (width,)):
+            if array.size != 1:
+                return None
+        bias = np.broadcast_to(array.reshape(-1), (width,)).astype(np.float32)
+        before = attributes.get("bias")
+        attributes["bias"] = bias if before is None else before + bias
+        return replace(node, attributes=attributes)
+    if node.op_type != "Conv" or len(node.inputs) > 1 or attributes.get("pool"):
+        return None
+    mine, theirs = index.tensor(node.outputs[0]), index.tensor(other)
+    if not _same_shape(mine, theirs):
+        return None
+    # The fused node stands where the sum stood, so the other value is ready.
+    del position
+    return replace(node, inputs=(node.inputs[0], other))
+
+
+def _same_shape(one: TensorType | None, other: TensorType | None) -> bool:
+    if one is None or other is None or one.shape is None or other.shape is None:
+        return False
+    return one.shape == other.shape and None not in one.shape and one.dtype == other.dtype
+
+
+def _fuse_pool(node: Node, pool: Node, kind: str) -> Node | None:
+    attributes = dict(node.attributes)
+    shape = pool.attributes["kernel_shape"]
+    if attributes.get("pool") or len(node.inputs) > 1 or any(pool.attributes["pads"]):
+        return None
+    if pool.attributes["strides"] != shape or shape[0] * shape[1] > 16 or shape == (1, 1):
+        return None
+    if kind == "max" and attributes.get("activation", "") not in _MONOTONE:
+        return None
+    if attributes["group"] > 1:
+        return None
+    return replace(node, attributes={**attributes, "pool": kind, "pool_shape": shape})
+
+
+def _is_float32(name: str, index: Index) -> bool:
+    known = index.tensor(name)
+    return known is not None and known.dtype == np.float32
