@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 import ml_dtypes
 import numpy as np
 
-from ..types import Array
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 HALF = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
@@ -63,3 +61,7 @@ def _narrow(value: Any, dtype: np.dtype[Any]) -> Any:
     return np.asarray(value).astype(dtype) if is_float32 else value
 
 
+def single(value: float) -> float:
+    """The value as an attribute holds it, rounded to float32: so a default is the number that a
+    file which writes it out would give, in float64 too."""
+    return float(np.float32(value))
