@@ -128,4 +128,4 @@ def _families(config: Path | None) -> list[Family]:
         return list(FAMILIES)
     from scratch_onnx.experiments.config import load_config
 
-    return [*FAMILIES, *load_config(config, FAMILIES)]
+    return load_config(config, FAMILIES)

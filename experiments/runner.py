@@ -183,6 +183,7 @@ def _result(job: _Job, data: _Data, options: Options, progress: Progress) -> Rec
             "test": len(ready.test),
             "classes": list(ready.classes),
             "vocabulary": None if ready.vocabulary is None else len(ready.vocabulary),
+            "padding": None if ready.vocabulary is None else float((ready.test.x == 0).mean()),
         },
         **trained,
         **measured,

@@ -46,16 +46,15 @@ def train(config: Config, data: Prepared, seed: int, title: str, progress: Progr
 
 
 def _callback(epochs: Epochs) -> Any:
+    current = 0
+
+    def batch_end(batch: int, logs: Mapping[str, float]) -> None:
+        epochs.batch(current, batch, float(logs.get("loss", math.nan)))
+
+    def epoch_end(epoch: int, logs: Mapping[str, float]) -> None:
+        nonlocal current
+        current = epoch + 1
+        epochs.epoch(epoch, {name: float(value) for name, value in logs.items()})
+
     keras = load_keras()
-
-    class Report(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
-        current = 0
-
-        def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-            epochs.batch(self.current, batch, float((logs or {}).get("loss", math.nan)))
-
-        def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-            self.current = epoch + 1
-            epochs.epoch(epoch, {name: float(value) for name, value in (logs or {}).items()})
-
-    return Report()
+    return keras.callbacks.LambdaCallback(on_train_batch_end=batch_end, on_epoch_end=epoch_end)
