@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ..types import Array
 
@@ -53,7 +54,7 @@ def cut(images: int, rows: int, cost: int, budget: int, parts: int = 1) -> list[
     return [
         Block(image, image + 1, top, bottom)
         for image in range(images)
-        for top, bottom in zip(edges, edges[1:], strict=False)
+        for top, bottom in pairwise(edges)
         if bottom > top
     ]
 

@@ -122,4 +122,5 @@ def share(part: Callable[[int, int], None], work: float) -> None:
     if size == 1 or work < MIN_WORK:
         part(0, 1)
     else:
-        run_parts(part, size)
+        with blas_threads(1):
+            run_parts(part, size)

@@ -65,7 +65,7 @@ def rebuild(
     initializers: Mapping[str, Array] | None = None,
     types: Mapping[str, Type] | None = None,
 ) -> Graph:
-    """The graph with some nodes replaced (by none, to remove them), and constants and types added."""
+    """The graph with some nodes replaced (by none: removed), and constants and types added."""
     nodes: list[Node] = []
     for position, node in enumerate(graph.nodes):
         nodes.extend(changes.get(position, (node,)))

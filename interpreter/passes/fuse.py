@@ -146,14 +146,14 @@ def _fuse_once(graph: Graph) -> Graph:
         after = index.only_reader(node.outputs[0])
         if after is None or after in changes or position in changes:
             continue
-        fused = _fuse(node, graph.nodes[after], index, position)
+        fused = _fuse(node, graph.nodes[after], index)
         if fused is not None:
             changes[position] = ()
             changes[after] = (replace(fused, outputs=graph.nodes[after].outputs),)
     return rebuild(graph, changes) if changes else graph
 
 
-def _fuse(node: Node, after: Node, index: Index, position: int) -> Node | None:
+def _fuse(node: Node, after: Node, index: Index) -> Node | None:
     """The node with the one after it inside, None where they do not go together."""
     attributes = dict(node.attributes)
     found = activation_of(after, index)
@@ -174,7 +174,7 @@ def _fuse(node: Node, after: Node, index: Index, position: int) -> Node | None:
     ):
         return None
     if after.op_type == "Add" and not after.domain and after.opset >= 7:
-        return _fuse_add(node, after, index, position)
+        return _fuse_add(node, after, index)
     if node.op_type == "Conv" and after.domain == FAST and after.op_type.endswith("xPool"):
         return _fuse_pool(node, after, "max")
     if node.op_type == "Conv" and after.domain == FAST and after.op_type == "AveragePool":
@@ -182,7 +182,7 @@ def _fuse(node: Node, after: Node, index: Index, position: int) -> Node | None:
     return None
 
 
-def _fuse_add(node: Node, after: Node, index: Index, position: int) -> Node | None:
+def _fuse_add(node: Node, after: Node, index: Index) -> Node | None:
     other = after.inputs[1] if after.inputs[0] == node.outputs[0] else after.inputs[0]
     if other == node.outputs[0]:
         return None
@@ -194,9 +194,8 @@ def _fuse_add(node: Node, after: Node, index: Index, position: int) -> Node | No
         array = index.constants[other]
         if array.dtype != np.float32 or array.ndim > (index.rank(node.outputs[0]) or 0):
             return None
-        if array.size not in (1, width) or (array.size == width and array.shape[-1:] != (width,)):
-            if array.size != 1:
-                return None
+        if array.size != 1 and (array.size != width or array.shape[-1] != width):
+            return None
         bias = np.broadcast_to(array.reshape(-1), (width,)).astype(np.float32)
         before = attributes.get("bias")
         attributes["bias"] = bias if before is None else before + bias
@@ -207,7 +206,6 @@ def _fuse_add(node: Node, after: Node, index: Index, position: int) -> Node | No
     if not _same_shape(mine, theirs):
         return None
     # The fused node stands where the sum stood, so the other value is ready.
-    del position
     return replace(node, inputs=(node.inputs[0], other))
 
 
