@@ -12,10 +12,11 @@ tf2onnx hands the operation to :func:`_write_node`, which writes that node.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["HANDLERS", "onnx_op", "prepare_tf2onnx"]
+__all__ = ["HANDLERS", "native_einsum", "onnx_op", "prepare_tf2onnx"]
 
 _CARRIER = "XlaCallModule"
 _MODULE_VERSION = 9  # any version that the operation's registration accepts; nothing reads it
@@ -24,7 +25,7 @@ _MODULE_VERSION = 9  # any version that the operation's registration accepts; no
 def onnx_op(
     op_type: str,
     inputs: Sequence[Any | None],
-    outputs: Sequence[tuple[Any, Sequence[int | None]] | None],
+    outputs: Sequence[tuple[Any, Sequence[int | None]]],
     **attributes: Any,
 ) -> list[Any]:
     """Add one ONNX node to the TensorFlow graph that is being traced.
@@ -32,11 +33,11 @@ def onnx_op(
     Args:
         op_type: an operator of the standard ONNX domain.
         inputs: tensors; None for an optional input that is left out.
-        outputs: (dtype, shape) of each output; None for one that is not wanted.
+        outputs: (dtype, shape) of each output.
         attributes: the node's attributes: numbers, strings, and lists of them.
 
     Returns:
-        One tensor for each output that is not None.
+        One tensor for each output.
     """
     from tensorflow import TensorShape
     from tensorflow.compiler.tf2xla.python import xla
@@ -45,44 +46,78 @@ def onnx_op(
         "op_type": op_type,
         "attributes": attributes,
         "inputs": [value is not None for value in inputs],
-        "outputs": [output is not None for output in outputs],
     }
-    wanted = [output for output in outputs if output is not None]
     results: list[Any] = xla.call_module(
         [value for value in inputs if value is not None],
         version=_MODULE_VERSION,
         module=json.dumps(description),
-        Tout=[dtype for dtype, _ in wanted],
-        Sout=[TensorShape(shape) for _, shape in wanted],
+        Tout=[dtype for dtype, _ in outputs],
+        Sout=[TensorShape(shape) for _, shape in outputs],
         platforms=["CPU"],
     )
     return results
 
 
+@contextmanager
+def native_einsum() -> Iterator[None]:
+    """While active, ``keras.ops.einsum`` adds one Einsum.
+
+    Keras's attention layers and EinsumDense are written in it, and its
+    TensorFlow form reshapes around a matrix product with sizes read at run time.
+    """
+    from keras.src import backend
+
+    original = backend.numpy.einsum
+
+    def einsum(subscripts: str, *operands: Any, **kwargs: Any) -> Any:
+        tensors = [backend.convert_to_tensor(operand) for operand in operands]
+        terms, arrow, result = subscripts.replace(" ", "").partition("->")
+        one_float = len({t.dtype for t in tensors}) == 1 and tensors[0].dtype.is_floating
+        if not arrow or "." in subscripts or not one_float:
+            return original(subscripts, *operands, **kwargs)
+        sizes: dict[str, int | None] = {}
+        for term, tensor in zip(terms.split(","), tensors, strict=True):
+            for label, size in zip(term, tensor.shape, strict=True):
+                sizes[label] = sizes.get(label) or size
+        shape = [sizes[label] for label in result]
+        (output,) = onnx_op(
+            "Einsum", tensors, [(tensors[0].dtype, shape)], equation=f"{terms}->{result}"
+        )
+        return output
+
+    backend.numpy.einsum = einsum
+    try:
+        yield
+    finally:
+        backend.numpy.einsum = original
+
+
 def prepare_tf2onnx() -> None:
-    """Tell tf2onnx to pass over an attribute that it cannot read: a list of shapes."""
-    from tf2onnx import tf_utils
+    """Two settings that tf2onnx has no argument for.
+
+    It passes over an attribute that it cannot read, a list of shapes; and it
+    keeps Einsum, which it would spell out in reshapes of sizes read at run time.
+    """
+    from tf2onnx import optimizer, tf_utils
 
     tf_utils.TF_IGNORED_NODE_ATTRS.add("Sout")
+    optimizer._optimizers.pop("einsum_optimizer", None)
 
 
 def _write_node(ctx: Any, node: Any, name: str, _args: Any) -> None:
     """Replace the carrier by the ONNX node that it describes (a tf2onnx handler)."""
     description = json.loads(node.get_attr_value("module"))
-    given, results = iter(node.input[:]), iter(node.output[:])
+    given, outputs = iter(node.input[:]), node.output[:]
     shapes, dtypes = node.output_shapes, node.output_dtypes
     ctx.remove_node(name)
-    outputs = [next(results) if wanted else "" for wanted in description["outputs"]]
-    known = iter(zip(shapes, dtypes, strict=True))
-    kinds = [next(known) if wanted else (None, None) for wanted in description["outputs"]]
     ctx.make_node(
         description["op_type"],
         [next(given) if present else "" for present in description["inputs"]],
         attr=description["attributes"],
         outputs=outputs,
         name=name,
-        shapes=[shape for shape, _ in kinds],
-        dtypes=[dtype for _, dtype in kinds],
+        shapes=shapes,
+        dtypes=dtypes,
     )
 
 
@@ -103,7 +138,16 @@ def _write_erfc(ctx: Any, node: Any, name: str, _args: Any) -> None:
     )  # fmt: skip
 
 
+def _write_where(ctx: Any, node: Any, name: str, _args: Any) -> None:
+    """SelectV2 is Where; tf2onnx would multiply by the condition, and 0 times NaN is NaN."""
+    inputs, outputs = node.input[:], node.output[:]
+    shapes, dtypes = node.output_shapes, node.output_dtypes
+    ctx.remove_node(name)
+    ctx.make_node("Where", inputs, outputs=outputs, name=name, shapes=shapes, dtypes=dtypes)
+
+
 HANDLERS: dict[str, tuple[Callable[..., None], list[Any]]] = {
     _CARRIER: (_write_node, []),
     "Erfc": (_write_erfc, []),
+    "SelectV2": (_write_where, []),
 }

@@ -121,6 +121,7 @@ def remove_unused(graph: onnx.GraphProto) -> None:
     for node in reversed(graph.node):
         if wanted.isdisjoint(node.output):
             continue
+        _forget_optional_values(node, wanted)
         kept.append(node)
         wanted.update(node.input)
         wanted.update(name for body in subgraphs(node) for name in captured(body))
@@ -129,6 +130,20 @@ def remove_unused(graph: onnx.GraphProto) -> None:
     initializers = [value for value in graph.initializer if value.name in wanted]
     del graph.initializer[:]
     graph.initializer.extend(initializers)
+
+
+def _forget_optional_values(node: onnx.NodeProto, wanted: set[str]) -> None:
+    """Take from a node the optional outputs that nothing reads, and empty names at the end."""
+    formals = onnx.defs.get_schema(node.op_type).outputs
+    for index, (name, formal) in enumerate(zip(node.output, formals, strict=False)):
+        if (
+            name not in wanted
+            and formal.option == onnx.defs.OpSchema.FormalParameterOption.Optional
+        ):
+            node.output[index] = ""
+    for values in (node.input, node.output):
+        while values and not values[-1]:
+            del values[-1]
 
 
 def captured(body: onnx.GraphProto) -> set[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -14,7 +14,7 @@ from .errors import ExportError, first_line
 from .framework import load_frameworks, quiet
 from .layers import layer_of, marked_layers
 from .lowering import lowering
-from .native import HANDLERS, prepare_tf2onnx
+from .native import HANDLERS, native_einsum, prepare_tf2onnx
 from .signature import InputSpec, functional, pack
 from .tidy import nodes_below
 
@@ -63,8 +63,6 @@ def trace(
         ExportError: TensorFlow cannot trace the model, or tf2onnx cannot express it.
     """
     tensorflow, keras = load_frameworks()
-    import tf2onnx
-
     prepare_tf2onnx()
     signature = [
         tensorflow.TensorSpec(spec.shape, spec.dtype, name=f"input_{i}")
@@ -84,12 +82,7 @@ def trace(
         traced.outputs.clear()
         traced.shapes.clear()
         recorded.clear()
-        # a tf.function inside a layer (grouped convolution) becomes part of this graph
-        tensorflow.config.run_functions_eagerly(True)
-        try:
-            result = model(pack(model, flat, sample), training=False)
-        finally:
-            tensorflow.config.run_functions_eagerly(False)
+        result = model(pack(model, flat, sample), training=False)
         outputs = keras.tree.flatten_with_path(result)
         traced.outputs += output_names(model, [path for path, _ in outputs])
         tensors = [tensor for _, tensor in outputs]
@@ -99,30 +92,50 @@ def trace(
         traced.shapes += [tuple(tensor.shape) for tensor in tensors]
         return tensors
 
-    with (
-        quiet(),
-        marked_layers(
-            model, functools.partial(lowering, opset=opset), record if probe else None
-        ) as paths,
-    ):
-        traced.paths = paths
-        function = tensorflow.function(call, input_signature=signature, autograph=False)
+    def inlined(*flat: Any) -> list[Any]:
+        tensorflow.config.run_functions_eagerly(True)
         try:
-            traced.proto, _ = tf2onnx.convert.from_function(
-                function,
-                input_signature=signature,
-                opset=opset,
-                custom_op_handlers=dict(HANDLERS),
-            )
-            _store_captures(traced.proto, function.get_concrete_function(), len(specs))
-        except ExportError:
-            raise
-        except Exception as error:
-            raise ExportError(
-                f"the model {model.name!r} cannot be converted: {first_line(error)}"
-            ) from error
-    _refuse_unknown_operators(traced)
+            return call(*flat)
+        finally:
+            tensorflow.config.run_functions_eagerly(False)
+
+    lower = functools.partial(lowering, opset=opset)
+    with quiet(), native_einsum(), marked_layers(model, lower, record if probe else None) as paths:
+        traced.paths = paths
+        # a tf.function that a layer compiles by itself stays a call, unless it is inlined
+        for body in (call, inlined):
+            traced.proto = _convert(body, signature, opset, model.name)
+            unknown = _unknown_operators(traced)
+            if not any("PartitionedCall" in operator for operator in unknown):
+                break
+    if unknown:
+        raise ExportError(
+            "tf2onnx cannot express these TensorFlow operations in ONNX: " + ", ".join(unknown)
+        )
     return traced
+
+
+def _convert(
+    body: Callable[..., list[Any]], signature: Sequence[Any], opset: int, name: str
+) -> onnx.ModelProto:
+    """Trace one function and convert it."""
+    import tensorflow
+    import tf2onnx
+
+    function = tensorflow.function(body, input_signature=signature, autograph=False)
+    try:
+        proto, _ = tf2onnx.convert.from_function(
+            function,
+            input_signature=signature,
+            opset=opset,
+            custom_op_handlers=dict(HANDLERS),
+        )
+        _store_captures(proto, function.get_concrete_function(), len(signature))
+    except ExportError:
+        raise
+    except Exception as error:
+        raise ExportError(f"the model {name!r} cannot be converted: {first_line(error)}") from error
+    return cast(onnx.ModelProto, proto)
 
 
 def _store_captures(proto: onnx.ModelProto, function: Any, inputs: int) -> None:
@@ -149,16 +162,12 @@ def output_names(model: Any, paths: Sequence[tuple[Any, ...]]) -> list[str]:
     return names
 
 
-def _refuse_unknown_operators(traced: Traced) -> None:
-    """Raise for TensorFlow operations that tf2onnx left as they were."""
+def _unknown_operators(traced: Traced) -> list[str]:
+    """The TensorFlow operations that tf2onnx left as they were, each with its layer."""
     known = {schema.name for schema in onnx.defs.get_all_schemas()}
     unknown = {
         f"{node.op_type} in {layer_of(node.name, traced.paths) or 'the model'}"
         for node in nodes_below(traced.proto.graph)
         if node.domain not in ("", "ai.onnx") or node.op_type not in known
     }
-    if unknown:
-        raise ExportError(
-            "tf2onnx cannot express these TensorFlow operations in ONNX: "
-            + ", ".join(sorted(unknown))
-        )
+    return sorted(unknown)
