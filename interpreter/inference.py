@@ -24,14 +24,21 @@ def infer_types(proto: ModelProto) -> dict[str, Type]:
     """
     light = _without_weights(proto)
     try:
-        inferred = onnx.shape_inference.infer_shapes(
-            light, check_type=True, strict_mode=True, data_prop=True
-        )
+        inferred = _infer(light, strict=True)
     except onnx.shape_inference.InferenceError as error:
-        raise ModelError(_sentence(str(error))) from error
+        if "ParseData type mismatch" not in str(error):
+            raise ModelError(_sentence(str(error))) from error
+        # onnx's own fault: it reads axes and the like as int64 only, where int32 is allowed too.
+        inferred = _infer(light, strict=False)
     types: dict[str, Type] = {}
     _collect(inferred.graph, types)
     return types
+
+
+def _infer(proto: ModelProto, *, strict: bool) -> ModelProto:
+    return onnx.shape_inference.infer_shapes(
+        proto, check_type=True, strict_mode=strict, data_prop=True
+    )
 
 
 def _collect(graph: GraphProto, types: dict[str, Type]) -> None:
