@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -73,16 +74,16 @@ _PLAIN: dict[str, InPlace] = {
     "softsign": _softsign,
     "softplus": _softplus,
 }
-# Name → (function, default alpha). Affine and ScaledTanh are operators no more and so have no
-# defaults in the standard: they take onnxruntime's.
-_WITH_ALPHA: dict[str, tuple[Callable[[Array, float], None], float]] = {
+# Name → (function, default alpha and beta). None: no default, since Affine and ScaledTanh are no
+# operators any more whose defaults the standard could refer to (onnxruntime takes 0 for all).
+_WITH_ALPHA: dict[str, tuple[Callable[..., None], float]] = {
     "leakyrelu": (_leaky_relu, 0.01),
     "thresholdedrelu": (_thresholded_relu, 1.0),
     "elu": (_elu, 1.0),
 }
-_WITH_ALPHA_AND_BETA: dict[str, tuple[Callable[[Array, float, float], None], float, float]] = {
-    "affine": (_affine, 1.0, 0.0),
-    "scaledtanh": (_scaled_tanh, 1.0, 1.0),
+_WITH_ALPHA_AND_BETA: dict[str, tuple[Callable[..., None], float | None, float | None]] = {
+    "affine": (_affine, None, None),
+    "scaledtanh": (_scaled_tanh, None, None),
     "hardsigmoid": (_hard_sigmoid, 0.2, 0.5),
 }
 
@@ -104,12 +105,13 @@ def read_activations(
             return _PLAIN[key]
         if key in _WITH_ALPHA:
             one, default = _WITH_ALPHA[key]
-            alpha = next(next_alpha, default)
-            return lambda x: one(x, alpha)
+            return partial(one, alpha=next(next_alpha, default))
         if key in _WITH_ALPHA_AND_BETA:
-            two, default, default_beta = _WITH_ALPHA_AND_BETA[key]
-            alpha, beta = next(next_alpha, default), next(next_beta, default_beta)
-            return lambda x: two(x, alpha, beta)
+            two, default_alpha, default_beta = _WITH_ALPHA_AND_BETA[key]
+            first, second = next(next_alpha, default_alpha), next(next_beta, default_beta)
+            if first is None or second is None:
+                raise ValueError(f"{name} has no defaults: give it an alpha and a beta")
+            return partial(two, alpha=first, beta=second)
         raise ValueError(
             f"the activation {name!r} is none of Relu, Tanh, Sigmoid, Affine, LeakyRelu, "
             f"ThresholdedRelu, ScaledTanh, HardSigmoid, Elu, Softsign, Softplus"

@@ -304,8 +304,9 @@ class Layer:
             projected = G - 1 if self.recurrence_bias_apart else G
             bias[:projected] += recurrence_bias[:projected]
         W = self.W[d].reshape(G, H, inputs).swapaxes(1, 2)
-        x = np.matmul(X.reshape(T * N, inputs), W)
-        x += bias[:, None]
+        # The bias as one more row of W, for a column of ones: faster than a pass over x.
+        X = np.concatenate([X.reshape(T * N, inputs), np.ones((T * N, 1), X.dtype)], axis=1)
+        x = np.matmul(X, np.concatenate([W, bias[:, None]], axis=1))
         weights = Weights(
             recurrence=np.ascontiguousarray(self.R[d].reshape(G, H, H).swapaxes(1, 2)),
             recurrence_bias=recurrence_bias,
