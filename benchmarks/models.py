@@ -1,0 +1,113 @@
+"""The models that are measured: made with random weights through our own export, and kept.
+
+Keras is needed only to make them; ``python -m benchmarks make`` does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FOLDER = Path(os.environ.get("SCRATCH_ONNX_BENCH", Path(__file__).parent / "models"))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, how Keras builds it, and the input of one sample."""
+
+    build: Callable[[], Any]
+    sample: Callable[[np.random.Generator, int], np.ndarray[Any, Any]]
+    batches: tuple[int, ...] = (1, 32, 256)
+
+
+def _images(size: int) -> Callable[[np.random.Generator, int], np.ndarray[Any, Any]]:
+    return lambda rng, batch: rng.random((batch, size, size, 3), dtype=np.float32)
+
+
+def _tokens(length: int) -> Callable[[np.random.Generator, int], np.ndarray[Any, Any]]:
+    return lambda rng, batch: rng.integers(0, 2836, (batch, length), dtype=np.int32)
+
+
+def _cnn(
+    filters: tuple[int, ...] = (32, 64, 128), kernel: int = 3, pooling: str = "MaxPooling2D"
+) -> Any:
+    from keras import Input, Sequential, layers
+
+    blocks: list[Any] = []
+    for count in filters:
+        blocks += [layers.Conv2D(count, kernel, padding="same", activation="relu")]
+        blocks += [getattr(layers, pooling)(2)]
+    head = [layers.Flatten(), layers.Dense(64, "relu"), layers.Dense(10, "softmax")]
+    return Sequential([Input((32, 32, 3)), *blocks, *head])
+
+
+def _text(cell: str, units: tuple[int, ...], length: int, both: bool = False) -> Any:
+    from keras import Input, Sequential, layers
+
+    stack: list[Any] = []
+    for place, size in enumerate(units):
+        layer = getattr(layers, cell)(size, return_sequences=place < len(units) - 1)
+        stack += [layers.Bidirectional(layer) if both else layer, layers.Dropout(0.2)]
+    return Sequential(
+        [
+            Input((length,), dtype="int32"),
+            layers.Embedding(2836, 128),
+            *stack,
+            layers.Dense(3, "softmax"),
+        ]
+    )
+
+
+def _application(name: str, top: bool = True) -> Any:
+    import keras
+
+    return getattr(keras.applications, name)(
+        weights=None, include_top=top, input_shape=(224,) * 2 + (3,)
+    )
+
+
+CASES: dict[str, Case] = {
+    "cnn": Case(_cnn, _images(32)),
+    "lstm": Case(lambda: _text("LSTM", (64, 32), 72), _tokens(72)),
+    "lstm-bidirectional": Case(lambda: _text("LSTM", (64, 32), 72, True), _tokens(72)),
+    "rnn": Case(lambda: _text("SimpleRNN", (128, 128), 250), _tokens(250)),
+    "rnn-bidirectional": Case(lambda: _text("SimpleRNN", (128, 128), 250, True), _tokens(250)),
+    "gru": Case(lambda: _text("GRU", (64, 32), 72), _tokens(72)),
+    "gru-bidirectional": Case(lambda: _text("GRU", (64, 32), 72, True), _tokens(72)),
+    "cnn-5x5": Case(lambda: _cnn((32, 64), 5), _images(32)),
+    "cnn-7x7": Case(lambda: _cnn((32, 64), 7), _images(32)),
+    "cnn-average": Case(lambda: _cnn((32, 64), 3, "AveragePooling2D"), _images(32)),
+    "cnn-64-128": Case(lambda: _cnn((64, 128)), _images(32)),
+    "resnet50": Case(lambda: _application("ResNet50"), _images(224), (1, 8)),
+    "mobilenetv2": Case(lambda: _application("MobileNetV2"), _images(224), (1, 8)),
+    "vgg16": Case(lambda: _application("VGG16", top=False), _images(224), (1, 8)),
+    "densenet121": Case(lambda: _application("DenseNet121"), _images(224), (1, 8)),
+    "efficientnetb0": Case(lambda: _application("EfficientNetB0"), _images(224), (1, 8)),
+}
+
+
+def path(name: str, suffix: str = ".onnx") -> Path:
+    """Where a model's file is."""
+    return FOLDER / f"{name}{suffix}"
+
+
+def make(name: str) -> Path:
+    """The model's file, made where it is not there yet (with its Keras twin beside it)."""
+    target = path(name)
+    if not target.exists():
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        import keras
+
+        from scratch_onnx.export import from_keras
+
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        keras.utils.set_random_seed(0)
+        model = CASES[name].build()
+        model.save(path(name, ".keras"))
+        from_keras(model, target, check=False)
+    return target
