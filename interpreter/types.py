@@ -48,6 +48,8 @@ _TABLE: list[tuple[int, str, Any]] = [
     (24, "float8e8m0", ml_dtypes.float8_e8m0fnu),
     (25, "uint2", ml_dtypes.uint2),
     (26, "int2", ml_dtypes.int2),
+    (27, "float6e2m3", ml_dtypes.float6_e2m3fn),
+    (28, "float6e3m2", ml_dtypes.float6_e3m2fn),
 ]
 
 _DTYPE_OF_ENUM: dict[int, Dtype] = {enum: np.dtype(dtype) for enum, _, dtype in _TABLE}
