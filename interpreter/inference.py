@@ -15,6 +15,13 @@ from .types import Type, type_of_proto
 # larger ones would just be copied into its serialised model.
 _SMALL = 256
 
+# What inference says of valid models: it reads axes and the like as int64 only, where int32 is
+# allowed too, and does not know the default axes of MeanVarianceNormalization.
+_FAULTS_OF_ONNX = (
+    "ParseData type mismatch",
+    "op_type:MeanVarianceNormalization",
+)
+
 
 def infer_types(proto: ModelProto) -> dict[str, Type]:
     """The type of every value by name, as far as it can be known.
@@ -26,9 +33,8 @@ def infer_types(proto: ModelProto) -> dict[str, Type]:
     try:
         inferred = _infer(light, strict=True)
     except onnx.shape_inference.InferenceError as error:
-        if "ParseData type mismatch" not in str(error):
+        if not any(fault in str(error) for fault in _FAULTS_OF_ONNX):
             raise ModelError(_sentence(str(error))) from error
-        # onnx's own fault: it reads axes and the like as int64 only, where int32 is allowed too.
         inferred = _infer(light, strict=False)
     types: dict[str, Type] = {}
     _collect(inferred.graph, types)

@@ -76,7 +76,8 @@ def _missing(node: Node) -> str:
     title = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
     found = registry.find(node.domain, node.op_type, node.opset)
     schema = schema_of(node)
-    if schema is not None and schema.deprecated:
+    kept = found is not None and schema is not None and found[0] == schema.since_version
+    if schema is not None and schema.deprecated and not kept:
         return f"{title}, which opset {node.opset} no longer has"
     if found is None:
         return f"{title} of opset {node.opset}"

@@ -99,6 +99,18 @@ class Windows:
         regions = product(*(self.along(axis) for axis in axes))
         return zip(indices, regions, strict=True)
 
+    def fold(self, patches: Array, size: Sequence[int]) -> Array:
+        """The adjoint of ``view``: add all windows into zeros of the spatial shape ``size``.
+
+        ``patches`` is [N, C, *kernel, *output]; ``size`` is at least ``covered``.
+        """
+        whole = (slice(None),) * len(self.output)
+        lead = patches.shape[: patches.ndim - 2 * len(self.kernel)]
+        total = np.zeros((*lead, *size), dtype=patches.dtype)
+        for position, region in self.positions():
+            total[last_axes(*region)] += patches[last_axes(*position, *whole)]
+        return total
+
     def reduce(self, x: Array, combine: np.ufunc, pad_value: Any) -> Array:
         """Combine the elements of each window: [N, C, *spatial] to [N, C, *output].
 
@@ -159,9 +171,9 @@ def place_windows(
     windows do not fit into the input.
     """
     rank = len(spatial)
-    kernel = _checked("kernel_shape", kernel, rank, least=1)
-    strides = _checked("strides", strides or (1,) * rank, rank, least=1)
-    dilations = _checked("dilations", dilations or (1,) * rank, rank, least=1)
+    kernel = per_axis("kernel_shape", kernel, rank, least=1)
+    strides = per_axis("strides", strides, rank, least=1)
+    dilations = per_axis("dilations", dilations, rank, least=1)
     extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
         output = tuple(-(-n // s) for n, s in zip(spatial, strides, strict=True))
@@ -178,7 +190,7 @@ def place_windows(
         raise ValueError(
             f"auto_pad must be NOTSET, SAME_UPPER, SAME_LOWER or VALID, and is {auto_pad!r}"
         )
-    pads = _checked("pads", pads or (0,) * (2 * rank), 2 * rank, least=0)
+    pads = per_axis("pads", pads, 2 * rank, least=0)
     begins, ends = pads[:rank], pads[rank:]
     output = tuple(
         _count(*geometry, ceil_mode)
@@ -201,18 +213,14 @@ def _count(size: int, begin: int, end: int, extent: int, stride: int, ceil_mode:
     return count
 
 
-def _checked(name: str, values: Sequence[int], length: int, least: int) -> tuple[int, ...]:
-    values = tuple(int(value) for value in values)
+def per_axis(name: str, values: Sequence[int] | None, length: int, least: int) -> tuple[int, ...]:
+    """An attribute's values, ``least`` where absent.
+
+    Raises ``ValueError`` where there are not ``length`` of them, each ``least`` or more.
+    """
+    values = (least,) * length if values is None else tuple(int(value) for value in values)
     if len(values) != length:
-        raise ValueError(
-            f"{name} {list(values)} must have {length} elements for {describe_rank(length, name)}"
-        )
+        raise ValueError(f"{name} {list(values)} must have {length} elements")
     if any(value < least for value in values):
         raise ValueError(f"{name} {list(values)} must be {least} or more")
     return values
-
-
-def describe_rank(length: int, name: str) -> str:
-    """How a message names the number of spatial axes."""
-    axes = length // 2 if name == "pads" else length
-    return f"{axes} spatial ax{'is' if axes == 1 else 'es'}"

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..registry import op
 from ..types import Array
+from ._erf import erf
 from ._shared import in_float32, single
 
 
@@ -144,6 +145,21 @@ def swiglu(a: Array, b: Array, *, alpha: float = 1.0) -> Array:
     if a.shape != b.shape:
         raise ValueError(f"gate {list(a.shape)} and values {list(b.shape)} must have one shape")
     return swish(a, alpha=alpha) * b
+
+
+@op("Gelu", since=20)
+@in_float32
+def gelu(x: Array, *, approximate: str = "none") -> Array:
+    """``x * Phi(x)``, Phi the normal distribution's; by tanh where ``approximate`` says so.
+
+    Exact: ``0.5 * x * (1 + erf(x / sqrt(2)))``. Approximate:
+    ``0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))``.
+    """
+    if approximate == "none":
+        return 0.5 * x * (1 + erf(x * 0.5**0.5))
+    if approximate == "tanh":
+        return 0.5 * x * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x * x * x)))
+    raise ValueError(f"approximate must be none or tanh, and is {approximate!r}")
 
 
 @op("Shrink", since=9)

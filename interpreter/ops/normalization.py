@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..registry import Context, op
-from ..types import Array
-from ._shared import HALF, single
+from ..types import Array, Dtype, dtype_of_enum, enum_of_dtype
+from ._shared import HALF, in_float32, normalise_axes, normalise_axis, single
+from ._windows import place_windows
 
 EPSILON = single(1e-5)
 MOMENTUM = single(0.9)
@@ -156,3 +157,165 @@ def _train(
     y = _normalise_batch(x, scale, b, mean, var, epsilon, spatial)
     saved = [now.astype(before.dtype) for before, now in zip(old, (mean, var), strict=True)]
     return y, running, saved
+
+
+@op("InstanceNormalization", since=(1, 6, 22))
+@in_float32
+def instance_normalization(
+    input: Array, scale: Array, b: Array, *, epsilon: float = EPSILON
+) -> Array:
+    """``(x - mean) / sqrt(var + epsilon) * scale + b``, each channel of each image by itself.
+
+    Shapes: input [N, C, D1, ..., Dn], scale and b [C].
+    """
+    axes = tuple(range(2, input.ndim))
+    y = _standardise(input, axes, epsilon)[0]
+    return y * _along_channels(scale, input, 1) + _along_channels(b, input, 1)
+
+
+def _standardise(x: Array, axes: tuple[int, ...], epsilon: float) -> tuple[Array, Array, Array]:
+    """``(x - mean) / sqrt(var + epsilon)`` over the axes, the mean, and 1 over the root."""
+    mean = x.mean(axis=axes, keepdims=True)
+    centred = x - mean
+    var = np.square(centred).mean(axis=axes, keepdims=True)
+    inverse = 1 / np.sqrt(var + epsilon)
+    return centred * inverse, mean, inverse
+
+
+def _stash(x: Array, stash_type: int) -> Array:
+    """``x`` in the dtype that the statistics are computed in; bfloat16 by way of float32."""
+    dtype = dtype_of_enum(stash_type)
+    return x.astype(np.float32 if dtype in HALF else dtype, copy=False)
+
+
+def _scale_and_shift(y: Array, scale: Array, b: Array | None, dtype: Dtype) -> Array:
+    """``y * scale + b``, in float32 at least, and rounded once."""
+    y = y * _wide(scale)
+    if b is not None:
+        y = y + _wide(b)
+    return y.astype(dtype, copy=False)
+
+
+@op("LayerNormalization", since=17)
+def layer_normalization(
+    x: Array,
+    scale: Array,
+    b: Array | None = None,
+    *,
+    axis: int = -1,
+    epsilon: float = EPSILON,
+    stash_type: int = 1,
+) -> tuple[Array, Array, Array]:
+    """``(x - mean) / sqrt(var + epsilon) * scale + b`` over all axes from ``axis`` on.
+
+    Mean and 1 / sqrt(var + epsilon), the other two outputs, are computed and given in
+    ``stash_type`` (1 is float32, for double too). Scale and bias broadcast to x. Source: Ba,
+    Kiros and Hinton, https://arxiv.org/abs/1607.06450.
+    """
+    axes = tuple(range(normalise_axis(axis, x.ndim), x.ndim))
+    y, mean, inverse = _standardise(_stash(x, stash_type), axes, epsilon)
+    stash = dtype_of_enum(stash_type)
+    return (
+        _scale_and_shift(y, scale, b, x.dtype),
+        mean.astype(stash, copy=False),
+        inverse.astype(stash, copy=False),
+    )
+
+
+@op("RMSNormalization", since=23)
+def rms_normalization(
+    x: Array, scale: Array, *, axis: int = -1, epsilon: float = EPSILON, stash_type: int = 1
+) -> Array:
+    """``x / sqrt(mean(x^2) + epsilon) * scale`` over all axes from ``axis`` on.
+
+    Computed in ``stash_type``; the output has the scale's dtype. Source: Zhang and
+    Sennrich, https://arxiv.org/abs/1910.07467.
+    """
+    axes = tuple(range(normalise_axis(axis, x.ndim), x.ndim))
+    wide = _stash(x, stash_type)
+    root = np.sqrt(np.square(wide).mean(axis=axes, keepdims=True) + epsilon)
+    return _scale_and_shift(wide / root, scale, None, scale.dtype)
+
+
+@op("GroupNormalization", since=21)
+def group_normalization(
+    x: Array,
+    scale: Array,
+    bias: Array,
+    *,
+    num_groups: int,
+    epsilon: float = EPSILON,
+    stash_type: int = 1,
+) -> Array:
+    """``(x - mean) / sqrt(var + epsilon) * scale + bias``, each group of channels by itself.
+
+    Shapes: x [N, C, D1, ..., Dn], scale and bias [C]. Source: Wu and He,
+    https://arxiv.org/abs/1803.08494.
+    """
+    if num_groups < 1 or x.shape[1] % num_groups:
+        raise ValueError(f"num_groups {num_groups} does not divide the {x.shape[1]} channels")
+    groups = _stash(x, stash_type).reshape(
+        x.shape[0], num_groups, x.shape[1] // num_groups, *x.shape[2:]
+    )
+    y = _standardise(groups, tuple(range(2, groups.ndim)), epsilon)[0].reshape(x.shape)
+    scale, bias = _along_channels(scale, x, 1), _along_channels(bias, x, 1)
+    return _scale_and_shift(y, scale, bias, x.dtype)
+
+
+@op("GroupNormalization", since=18)
+@in_float32
+def group_normalization_18(
+    x: Array, scale: Array, bias: Array, *, num_groups: int, epsilon: float = EPSILON
+) -> Array:
+    """GroupNormalization with a scale and a bias for each group: [num_groups]."""
+    repeats = x.shape[1] // max(1, num_groups)
+    return group_normalization(
+        x,
+        scale.repeat(repeats),
+        bias.repeat(repeats),
+        num_groups=num_groups,
+        epsilon=epsilon,
+        stash_type=enum_of_dtype(x.dtype),
+    )
+
+
+@op("MeanVarianceNormalization", since=(9, 13))
+@in_float32
+def mean_variance_normalization(x: Array, *, axes: tuple[int, ...] = (0, 2, 3)) -> Array:
+    """``(x - mean) / (std + 1e-9)`` over the axes, as the standard's function body has it."""
+    where = normalise_axes(axes, x.ndim)
+    centred = x - x.mean(axis=where, keepdims=True)
+    std = np.sqrt(np.square(centred).mean(axis=where, keepdims=True))
+    return centred / (std + 1e-9)
+
+
+@op("LpNormalization", since=(1, 22))
+@in_float32
+def lp_normalization(input: Array, *, axis: int = -1, p: int = 2) -> Array:
+    """``x / norm`` along one axis: p is 1 or 2; where the norm is 0, so is the result."""
+    axis = normalise_axis(axis, input.ndim)
+    if p not in (1, 2):
+        raise ValueError(f"p must be 1 or 2, and is {p}")
+    norm = np.linalg.norm(input, ord=p, axis=axis, keepdims=True)
+    return input / np.where(norm == 0, 1, norm)
+
+
+@op("LRN", since=(1, 13))
+@in_float32
+def lrn(
+    x: Array,
+    *,
+    size: int,
+    alpha: float = single(1e-4),
+    beta: float = 0.75,
+    bias: float = 1.0,
+) -> Array:
+    """``x / (bias + alpha / size * s)^beta``, s the sum of squares over ``size`` channels around.
+
+    Of an even number of neighbours one more comes from above. Shape: [N, C, D1, ..., Dn].
+    Source: Krizhevsky, Sutskever and Hinton, NIPS 2012.
+    """
+    squares = np.square(x).reshape(*x.shape[:2], -1)
+    windows = place_windows(squares.shape[1:], (size, 1), pads=((size - 1) // 2, 0, size // 2, 0))
+    sums = windows.reduce(squares, np.add, 0).reshape(x.shape)
+    return x / (bias + alpha / size * sums) ** beta
