@@ -6,6 +6,7 @@ all of them NumPy's own way to rebuild an array, so an unpickler that knows no o
 
 from __future__ import annotations
 
+import gzip
 import io
 import pickle
 import tarfile
@@ -32,7 +33,7 @@ def read_archive(path: Path) -> dict[str, Split]:
     wanted = (*TRAIN, *TEST)
     batches: dict[str, Split] = {}
     try:
-        with tarfile.open(path, "r:gz") as archive:
+        with gzip.open(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
                 name = member.name.rsplit("/", 1)[-1]
                 if not member.isfile() or name not in wanted:
@@ -41,6 +42,8 @@ def read_archive(path: Path) -> dict[str, Split]:
                 file = archive.extractfile(member)
                 assert file is not None  # a regular file, by the check above
                 batches[name] = _parse(f"{path}: {name}", file.read())
+            while stream.read(1 << 20):
+                pass  # to the end, where gzip keeps its checksum
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise DataError(
             f"{path} is not a whole .tar.gz archive ({error}); it may be half a download"

@@ -12,6 +12,7 @@ a record last: an interrupted run goes on behind the last of them that is there.
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from typing import Any
 
 from scratch_onnx.experiments import cifar10, nusax
 from scratch_onnx.experiments.datasets import Images, Texts
-from scratch_onnx.experiments.errors import DataError
+from scratch_onnx.experiments.errors import DataError, ExperimentError
 from scratch_onnx.experiments.measuring import measure
 from scratch_onnx.experiments.models import Prepared, prepare
 from scratch_onnx.experiments.progress import Progress
@@ -48,15 +49,18 @@ class Options:
     limit: int | None = None
     force: bool = False
 
-    @property
-    def quick(self) -> str:
+    def quick(self, variant: Variant) -> str:
         """How a pass that is not the real thing is marked in names; empty for the real one."""
-        marks = [
-            f"{name}-{value}"
-            for name, value in (("limit", self.limit), ("epochs", self.epochs))
-            if value is not None
-        ]
+        marks = []
+        if self.limit is not None:
+            marks.append(f"limit-{self.limit}")
+        if self.epochs not in (None, variant.config.training.epochs):
+            marks.append(f"epochs-{self.epochs}")
         return ".".join(marks)
+
+    def record(self, variant: Variant, seed: int) -> Path:
+        """Where the record of a variant and seed stands."""
+        return record_path(self.out, variant.name, seed, self.quick(variant))
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def run(variants: Sequence[Variant], options: Options, progress: Progress) -> li
             result = _result(job, data, options, progress)
             for variant in missing:
                 record = _record(variant, job.seed, result, options)
-                path = record_path(options.out, variant.name, job.seed, options.quick)
+                path = options.record(variant, job.seed)
                 write_json(path, validate(record, str(path)))
                 progress.line(f"{variant.name} seed {job.seed}: {_verdict(record)}")
         except DataError:
@@ -119,7 +123,7 @@ def _jobs(variants: Sequence[Variant], options: Options) -> list[_Job]:
 
 def _finished(variant: Variant, job: _Job, options: Options) -> bool:
     """There is a valid record of this model; one of another configuration does not count."""
-    path = record_path(options.out, variant.name, job.seed, options.quick)
+    path = options.record(variant, job.seed)
     try:
         record = read_json(path)
         return record is not None and validate(record, str(path))["model"]["id"] == model_id(
@@ -194,6 +198,9 @@ def _result(job: _Job, data: _Data, options: Options, progress: Progress) -> Rec
 
 def _train(job: _Job, ready: Prepared, folder: Path, progress: Progress) -> dict[str, Any]:
     trained = train(job.config, ready, job.seed, job.title, progress)
+    for name, values in trained.history.items():
+        if not all(map(math.isfinite, values)):
+            raise ExperimentError(f"the training diverged: {name} by epoch is {values}")
     part = folder / "part.keras"
     trained.model.save(part)
     part.replace(folder / "model.keras")
@@ -216,7 +223,7 @@ def _record(variant: Variant, seed: int, result: Record, options: Options) -> Re
             "reported": reported,
         },
         "seed": seed,
-        "quick": bool(options.quick),
+        "quick": bool(options.quick(variant)),
         "limit": options.limit,
         **result,
     }
