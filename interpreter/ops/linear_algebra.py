@@ -1,0 +1,29 @@
+"""Einsum and Det."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..registry import op
+from ..types import Array
+from ._shared import in_float32
+
+
+@op("Einsum", since=(12, 28))
+@in_float32
+def einsum(*inputs: Array, equation: str) -> Array:
+    """Sums of products over named axes, as ``numpy.einsum`` has it.
+
+    Letters are case sensitive; without ``->`` the output has those that occur once,
+    in ASCII order, after the ellipsis' axes.
+    """
+    return np.einsum(equation.replace(" ", ""), *inputs, optimize=len(inputs) > 1)
+
+
+@op("Det", since=(11, 22))
+@in_float32
+def det(x: Array) -> Array:
+    """The determinants of square matrices: [..., M, M] to [...]."""
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ValueError(f"Det takes square matrices [..., M, M], and was given {list(x.shape)}")
+    return np.linalg.det(x)
