@@ -121,7 +121,7 @@ def to_html(blocks: Sequence[Block], title: str) -> str:
 
 def _inline(text: str) -> str:
     """Escape, then the two marks that texts of the report use: `code` and **bold**."""
-    escaped = html.escape(text)
+    escaped = html.escape(text, quote=False)
     escaped = re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
     return re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", escaped)
 
