@@ -37,15 +37,11 @@ class Executor:
 
     def run(self, values: Sequence[Any], observer: Observer | None = None) -> list[Any]:
         """The plan's outputs."""
-        # Infinities and NaN are results like others.
-        with np.errstate(all="ignore"):
-            parts = self.parts(values) if observer is None else []
+        parts = self.parts(values) if observer is None else []
+        with blas_threads(1):
             if len(parts) > 1:
                 return self._in_parts(values, parts)
-            if self.threads == 1:
-                with blas_threads(1):
-                    return self.plan.execute(values, observer)
-            with team(self.threads):
+            with np.errstate(all="ignore"), team(self.threads):
                 return self.plan.execute(values, observer)
 
     def parts(self, values: Sequence[Any]) -> Sequence[tuple[int, int]]:
@@ -74,7 +70,7 @@ class Executor:
         results = [_Result(axis, parts[-1][1]) for axis in split.outputs]
 
         def work(index: int, threads: int) -> None:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"):  # infinities and NaN are results like others
                 mine = parts[len(parts) * index // threads : len(parts) * (index + 1) // threads]
                 for start, stop in mine:
                     inputs = [
@@ -87,8 +83,7 @@ class Executor:
                     for result, output in zip(results, outputs, strict=True):
                         result.put(output, start, stop)
 
-        with blas_threads(1):
-            run_parts(work, min(self.threads, len(parts)))
+        run_parts(work, min(self.threads, len(parts)))
         return [result.array for result in results]
 
 

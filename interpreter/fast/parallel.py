@@ -2,7 +2,8 @@
 
 Two ways to use several cores: the batch is split and each thread runs the whole
 plan on its part, or (at batch 1) a kernel's blocks are split. In both, BLAS runs
-on one thread inside: under a pool, its own threads make everything slower.
+on one thread inside: under a pool its own threads make everything slower, and on
+a busy machine the small products of a recurrent step wait for them a thousand times.
 """
 
 from __future__ import annotations
@@ -122,5 +123,4 @@ def share(part: Callable[[int, int], None], work: float) -> None:
     if size == 1 or work < MIN_WORK:
         part(0, 1)
     else:
-        with blas_threads(1):
-            run_parts(part, size)
+        run_parts(part, size)
