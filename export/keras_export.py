@@ -17,8 +17,9 @@ from .errors import ExportError, first_line
 from .framework import load_frameworks, predict, versions
 from .loading import load_keras
 from .naming import apply_names
+from .shapes import infer_shapes, name_open_dimensions
 from .signature import InputSpec, flatten_sample, input_specs, pack, random_sample
-from .tidy import infer_shapes, tidy
+from .tidy import tidy
 from .tracing import Traced, supported_opsets, trace
 
 __all__ = ["ATOL", "RTOL", "ExportReport", "from_keras", "to_model_proto"]
@@ -154,6 +155,8 @@ def _converted(
     traced.proto = tidy(traced.proto, specs)
     apply_names(traced)
     traced.proto = infer_shapes(traced.proto)
+    names = [value.name for value in traced.proto.graph.output]
+    name_open_dimensions(traced.proto.graph, dict(zip(names, traced.shapes, strict=True)))
     _describe(traced.proto, model, class_names, metadata)
     try:
         onnx.checker.check_model(traced.proto)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import onnx
 
+from .graphs import subgraphs
 from .layers import layer_of
-from .tidy import subgraphs
 from .tracing import Traced
 
 __all__ = ["apply_names"]

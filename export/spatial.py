@@ -21,6 +21,7 @@ __all__ = [
     "batch_normalization",
     "convolution",
     "depthwise",
+    "global_pooling",
     "pooling",
     "prelu",
     "separable",
@@ -234,6 +235,25 @@ def pooling(layer: Any) -> Call:
             **_pads(layer, x, layer.pool_size, [1] * len(layer.pool_size)),
         )
         return _finish(outputs, layer, layer.compute_output_shape(tuple(inputs.shape)))
+
+    return call
+
+
+def global_pooling(layer: Any) -> Call:
+    """GlobalAveragePooling and GlobalMaxPooling in 2 and 3 dimensions: one reduction.
+
+    On channels-first tensors, so that its neighbours need no transpose.
+    """
+
+    def call(inputs: Any) -> Any:
+        import tensorflow as tf
+
+        average = "Average" in type(layer).__name__
+        reduce = tf.reduce_mean if average else tf.reduce_max
+        x = _channels_first(inputs, layer)
+        axes = list(range(2, len(inputs.shape)))
+        outputs = reduce(x, axis=axes, keepdims=layer.keepdims)
+        return _back(outputs, layer) if layer.keepdims else outputs
 
     return call
 

@@ -1,120 +1,141 @@
-"""Small rewrites of the ONNX graph that tf2onnx wrote: as small and as readable as the model.
+"""Small rewrites of the ONNX graph that tf2onnx wrote, until it is as small as the model.
 
-Each pass is one function over the graph; :func:`tidy` runs them in order.
+tf2onnx's own optimiser has cancelled transposes, folded constants and merged
+equal nodes before. What it leaves is shapes: TensorFlow computes at run time
+what the inferred shapes know. Each pass is one function over the graph.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from onnx import numpy_helper, shape_inference
+from onnx import numpy_helper
 
+from .graphs import captured, rename_input, subgraphs
+from .shapes import Dim, infer_shapes, known_shapes, name_dimensions
 from .signature import InputSpec
 
-__all__ = ["name_dimensions", "nodes_below", "subgraphs", "tidy"]
+__all__ = ["tidy"]
 
 
 def tidy(model: onnx.ModelProto, specs: Sequence[InputSpec]) -> onnx.ModelProto:
-    """Return the model with named dimensions, constant shapes and every value's shape inferred."""
+    """Return the model with named dimensions and without nodes that only carry shapes."""
     name_dimensions(model.graph, specs)
     model = infer_shapes(model)
-    while make_reshapes_constant(model.graph):
-        remove_unused(model.graph)
+    while _make_reshapes_constant(model.graph) or _join_reshapes(model.graph):
+        _remove_unused(model.graph)
         model = infer_shapes(model)
-    remove_unused(model.graph)
+    _remove_unused(model.graph)
     return model
 
 
-def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    """The bodies of a Loop, an If or a Scan."""
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            yield attribute.g
-        yield from attribute.graphs
+def _make_reshapes_constant(graph: onnx.GraphProto) -> bool:
+    """Give Reshape a constant shape wherever the inferred ones say enough.
 
-
-def nodes_below(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """Every node of a graph and of the bodies inside it."""
-    for node in graph.node:
-        yield node
-        for body in subgraphs(node):
-            yield from nodes_below(body)
-
-
-def name_dimensions(graph: onnx.GraphProto, specs: Sequence[InputSpec]) -> None:
-    """Name the variable dimensions of the inputs: the first is ``batch``, shared by all of them."""
-    for value, spec in zip(graph.input, specs, strict=True):
-        shape = value.type.tensor_type.shape
-        shape.ClearField("dim")
-        for axis, size in enumerate(spec.shape):
-            dimension = shape.dim.add()
-            if size is not None:
-                dimension.dim_value = size
-            else:
-                dimension.dim_param = _dimension_name(spec, axis, alone=len(specs) == 1)
-
-
-def _dimension_name(spec: InputSpec, axis: int, *, alone: bool) -> str:
-    if axis == 0:
-        return "batch"
-    rank = len(spec.shape)
-    spatial = {4: ("height", "width"), 5: ("depth", "height", "width")}.get(rank, ("length",))
-    name = spatial[axis - 1] if axis <= len(spatial) else f"dim_{axis}"
-    return name if alone else f"{spec.name}_{name}"
-
-
-def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Infer all shapes from the inputs' alone, forgetting what was claimed before."""
-    del model.graph.value_info[:]
-    for value in model.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    return shape_inference.infer_shapes(model, data_prop=True)
-
-
-def make_reshapes_constant(graph: onnx.GraphProto) -> int:
-    """Give Reshape a constant shape wherever the inferred one says enough; return how many.
-
-    TensorFlow computes the shape at run time (Shape, Gather, Cast, Slice and
-    Concat) for a batch of any size. 0 copies a dimension of the input, and -1
-    is the one dimension that is left over.
+    For a batch of any size TensorFlow computes the shape (Shape, Gather, Cast,
+    Slice, Concat). A constant can say it: 0 copies a dimension of the input,
+    and -1 is the one that is left over. 0 is preferred: it keeps the name.
+    A Transpose that only moves dimensions of size 1 is a Reshape too.
     """
-    known = {v.name: v.type.tensor_type.shape for v in [*graph.value_info, *graph.output]}
-    known |= {v.name: v.type.tensor_type.shape for v in graph.input}
-    constants = {initializer.name for initializer in graph.initializer}
-    changed = 0
+    shapes = known_shapes(graph)
+    constants = {value.name: value for value in graph.initializer}
+    changed = False
     for node in graph.node:
-        if node.op_type != "Reshape" or node.input[1] in constants:
+        if node.op_type == "Transpose" and _moves_ones(node, shapes.get(node.input[0])):
+            node.op_type = "Reshape"
+            del node.attribute[:]
+            node.input.append("")
+        elif node.op_type != "Reshape" or _allows_zero(node):
             continue
-        shape = _reshape_target(known.get(node.input[0]), known.get(node.output[0]))
-        if shape is not None:
-            name = f"{node.name or node.output[0]}/shape"
-            graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), name))
-            node.input[1] = name
-            changed += 1
+        target = _target(shapes.get(node.input[0]), shapes.get(node.output[0]))
+        constant = constants.get(node.input[1])
+        if target is not None and (constant is None or not _same(constant, target)):
+            _set_target(graph, node, target)
+            changed = True
     return changed
 
 
-def _reshape_target(
-    before: onnx.TensorShapeProto | None, after: onnx.TensorShapeProto | None
-) -> list[int] | None:
-    if after is None or not after.dim:
+def _set_target(graph: onnx.GraphProto, node: onnx.NodeProto, target: list[int]) -> None:
+    name = f"{node.output[0]}/shape_{len(graph.initializer)}"
+    graph.initializer.append(numpy_helper.from_array(np.array(target, np.int64), name))
+    node.input[1] = name
+
+
+def _moves_ones(node: onnx.NodeProto, shape: list[Dim] | None) -> bool:
+    """Whether a Transpose keeps the order of all dimensions but those of size 1."""
+    perm = next((list(a.ints) for a in node.attribute if a.name == "perm"), None)
+    if shape is None or perm is None or None in shape:
+        return False
+    moved = [axis for axis in perm if shape[axis] != 1]
+    after = [shape[axis] for axis in perm]
+    return moved == sorted(moved) and _target(shape, after) is not None
+
+
+def _allows_zero(node: onnx.NodeProto) -> bool:
+    return any(a.name == "allowzero" and a.i for a in node.attribute)
+
+
+def _same(constant: onnx.TensorProto, target: list[int]) -> bool:
+    return numpy_helper.to_array(constant).tolist() == target
+
+
+def _target(before: list[Dim] | None, after: list[Dim] | None) -> list[int] | None:
+    """The constant for a Reshape from one shape to another, or None if there is none."""
+    if before is None or after is None or 0 in before or 0 in after:
         return None
-    source = [d.dim_param for d in before.dim] if before is not None else []
-    target: list[int] = []
-    for axis, dimension in enumerate(after.dim):
-        if dimension.HasField("dim_value"):
-            target.append(dimension.dim_value)
-        elif dimension.dim_param and dimension.dim_param in source[axis : axis + 1]:
-            target.append(0)
+    target = []
+    for axis, dim in enumerate(after):
+        if isinstance(dim, int):
+            target.append(dim)
         else:
-            target.append(-1)
-    empty = any(d.HasField("dim_value") and d.dim_value == 0 for d in after.dim)
-    return None if empty or target.count(-1) > 1 else target
+            copied = dim is not None and dim in before[axis : axis + 1]
+            target.append(0 if copied else -1)
+    if target.count(-1) > 1:
+        return None
+    if -1 in target:
+        axis = target.index(-1)
+        variable = [i for i, dim in enumerate(before) if not isinstance(dim, int)]
+        # the one variable dimension on both sides, in one place, is the same one
+        copied = variable == [axis] and 0 not in target
+        if copied and _product(before) == _product([d for d in target if d > 0]):
+            target[axis] = 0
+    return target
 
 
-def remove_unused(graph: onnx.GraphProto) -> None:
+def _product(dims: Sequence[Dim]) -> int:
+    return int(np.prod([dim for dim in dims if isinstance(dim, int)], dtype=np.int64))
+
+
+def _join_reshapes(graph: onnx.GraphProto) -> bool:
+    """Let a Reshape read past the Reshape before it, and drop one that changes nothing."""
+    shapes = known_shapes(graph)
+    producers = {name: node for node in graph.node for name in node.output}
+    outputs = {value.name for value in graph.output}
+    changed = False
+    for node in graph.node:
+        if node.op_type != "Reshape":
+            continue
+        source, result = node.input[0], node.output[0]
+        before, after = shapes.get(source), shapes.get(result)
+        if before is not None and before == after and None not in before:
+            if result not in outputs:
+                rename_input(graph, result, source)
+                changed = True
+            continue
+        previous = producers.get(source)
+        if previous is None or previous.op_type != "Reshape":
+            continue
+        target = _target(shapes.get(previous.input[0]), after)
+        if target is not None and not _allows_zero(node):
+            node.input[0] = previous.input[0]
+            _set_target(graph, node, target)
+            changed = True
+    return changed
+
+
+def _remove_unused(graph: onnx.GraphProto) -> None:
     """Remove nodes whose outputs nothing reads, and initializers that no node takes."""
     wanted = {value.name for value in graph.output}
     kept: list[onnx.NodeProto] = []
@@ -144,13 +165,3 @@ def _forget_optional_values(node: onnx.NodeProto, wanted: set[str]) -> None:
     for values in (node.input, node.output):
         while values and not values[-1]:
             del values[-1]
-
-
-def captured(body: onnx.GraphProto) -> set[str]:
-    """The names that a body reads from the graphs around it."""
-    own = {value.name for value in (*body.input, *body.initializer)}
-    own |= {name for node in body.node for name in node.output}
-    read = {name for node in body.node for name in node.input}
-    read |= {name for node in body.node for inner in subgraphs(node) for name in captured(inner)}
-    read |= {value.name for value in body.output}
-    return read - own

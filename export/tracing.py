@@ -12,11 +12,11 @@ import onnx
 
 from .errors import ExportError, first_line
 from .framework import load_frameworks, quiet
+from .graphs import nodes_below
 from .layers import layer_of, marked_layers
 from .lowering import lowering
 from .native import HANDLERS, native_einsum, prepare_tf2onnx
 from .signature import InputSpec, functional, pack
-from .tidy import nodes_below
 
 __all__ = ["Traced", "supported_opsets", "trace"]
 
