@@ -162,4 +162,4 @@ def affine_grid(theta: Array, size: Array, *, align_corners: int = 0) -> Array:
     # Homogeneous coordinates, the innermost dimension first.
     axes = np.meshgrid(*lines, indexing="ij")
     points = np.stack([*axes[::-1], np.ones_like(axes[0])], -1).reshape(-1, rank + 1)
-    return (points @ theta.transpose(0, 2, 1)).reshape(-1, *sizes[2:], rank)
+    return (points @ theta.transpose(0, 2, 1)).reshape(sizes[0], *sizes[2:], rank)

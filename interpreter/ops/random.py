@@ -29,8 +29,9 @@ def _uniform(
 ) -> Array:
     values = _generator(seed).uniform(low, high, shape).astype(dtype)
     # Rounding to fewer bits must not reach the bound that is excluded.
-    top = np.nextafter(np.array(high, np.float32), np.array(low, np.float32))
-    return np.where(values == high, top.astype(dtype), values) if high > low else values
+    bound = np.array(high).astype(dtype)
+    below = np.nextafter(bound, np.array(low).astype(dtype))
+    return np.where(values == bound, below, values)
 
 
 def _dtype(dtype: int | None, like: Array) -> Dtype:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..registry import op
@@ -67,7 +69,9 @@ def unique(
     # Ranks stand for the elements, so that every dtype can be sorted by rows.
     comparable = parts.astype(np.float32) if parts.dtype in HALF else parts
     _, ranks = np.unique(comparable, return_inverse=True)
-    rows = np.moveaxis(ranks.reshape(parts.shape), axis, 0).reshape(parts.shape[axis], -1)
+    count = parts.shape[axis]
+    rows = np.moveaxis(ranks.reshape(parts.shape), axis, 0)
+    rows = rows.reshape(count, math.prod(rows.shape[1:]))
     if rows.shape[1] == 1:
         rows = rows[:, 0]
     _, first, inverse, counts = np.unique(
