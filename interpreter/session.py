@@ -62,7 +62,8 @@ class InferenceSession:
     threads : how many threads a run may use; by default the cores available.
     precision : which forms of a 3×3 convolution may be used. ``"strict"``: only
         the direct one. ``"default"``: Winograd's F(2×2) too, whose error is as small.
-        ``"fast"``: F(4×4) too, whose error is 1e-6 to 1e-5 of the largest output.
+        ``"fast"``: F(4×4) too, whose error is a few times larger (some 1e-6 of
+        the largest output).
     sess_options : its ``intra_op_num_threads``, where set, is ``threads``.
     providers, provider_options : accepted, and of no effect, so that code written
         for onnxruntime runs with the import swapped.

@@ -9,7 +9,7 @@ from ..fast import FAST
 from ..graph import Graph
 from .cleanup import drop_dead, drop_identities
 from .constants import fold_constants
-from .fuse import find_silu, fuse_epilogues, make_dense
+from .fuse import find_silu, find_spatial_mean, fold_pads, fuse_epilogues, make_dense
 from .layout import channels_last
 from .scale import fold_scale
 
@@ -24,6 +24,8 @@ PASSES: tuple[Pass, ...] = (
     channels_last,
     make_dense,
     drop_identities,
+    find_spatial_mean,
+    fold_pads,
     drop_dead,
     fuse_epilogues,
     drop_dead,

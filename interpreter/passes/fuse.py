@@ -79,6 +79,64 @@ def find_silu(graph: Graph) -> Graph:
     return rebuild(graph, changes) if changes else graph
 
 
+def fold_pads(graph: Graph) -> Graph:
+    """Zeros that are put around an image by a node of their own become the convolution's pads."""
+    index = Index(graph)
+    changes: dict[int, Sequence[Node]] = {}
+    for position, node in enumerate(graph.nodes):
+        if node.domain != FAST or node.op_type != "Conv":
+            continue
+        before = index.maker(node.inputs[0])
+        if before is None or before.domain or before.op_type != "Pad":
+            continue
+        pads = [int(pad) for pad in index.constants.get(before.inputs[1], ())]
+        if len(before.inputs) != 2 or len(pads) != 8 or min(pads) < 0:
+            continue
+        if pads[0] or pads[3] or pads[4] or pads[7]:  # of samples or channels
+            continue
+        own = node.attributes["pads"]
+        around = (pads[1], pads[2], pads[5], pads[6])
+        attributes = {
+            **node.attributes,
+            "pads": tuple(one + other for one, other in zip(own, around, strict=True)),
+        }
+        inputs = (before.inputs[0], *node.inputs[1:])
+        changes[position] = (replace(node, inputs=inputs, attributes=attributes),)
+    return rebuild(graph, changes) if changes else graph
+
+
+def find_spatial_mean(graph: Graph) -> Graph:
+    """The mean over height and width of a channels-last image is a global average pool."""
+    index = Index(graph)
+    changes: dict[int, Sequence[Node]] = {}
+    constants: dict[str, Array] = {}
+    for position, node in enumerate(graph.nodes):
+        if node.domain or node.op_type != "ReduceMean" or not _is_float32(node.inputs[0], index):
+            continue
+        axes = node.attributes.get("axes")
+        if axes is None and len(node.inputs) > 1 and node.inputs[1] in index.constants:
+            axes = tuple(int(axis) for axis in index.constants[node.inputs[1]])
+        if index.rank(node.inputs[0]) != 4 or {axis % 4 for axis in axes or ()} != {1, 2}:
+            continue
+        pooled, shape = f"{node.outputs[0]}/pooled", f"{node.outputs[0]}/shape"
+        keeps = node.attributes.get("keepdims", 1)
+        outputs = node.outputs if keeps else (pooled,)
+        pool = replace(
+            node,
+            op_type="GlobalAveragePool",
+            domain=FAST,
+            inputs=node.inputs[:1],
+            outputs=outputs,
+            attributes={},
+        )
+        changes[position] = (pool,)
+        if not keeps:
+            constants[shape] = np.array([0, -1])
+            reshape = Node("Reshape", (pooled, shape), node.outputs, name=node.name, opset=14)
+            changes[position] = (pool, reshape)
+    return rebuild(graph, changes, constants) if changes else graph
+
+
 def make_dense(graph: Graph) -> Graph:
     """Gemm and MatMul with a constant matrix become fast nodes."""
     index = Index(graph)

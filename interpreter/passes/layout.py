@@ -56,6 +56,7 @@ class _Sweep:
             "BatchNormalization": self.batch_normalization,
             "Transpose": self.transpose,
             "Concat": self.concat,
+            "Pad": self.pad,
             "Reshape": self.flatten,
             "Flatten": self.flatten,
             "Squeeze": self.flatten,
@@ -252,7 +253,7 @@ class _Sweep:
         if source in self.twins and len(perm) == 4:
             # The same from the channels-last twin; often nothing is left to do.
             through = tuple(AXIS_LAST[axis] for axis in perm)
-            if through == (0, 1, 2, 3) and output not in self.index.outputs:
+            if through == (0, 1, 2, 3):
                 self.nodes.append(Node("Identity", (self.twins[source],), (output,), opset=13))
             else:
                 self.nodes.append(
@@ -272,6 +273,24 @@ class _Sweep:
         axis = node.attributes.get("axis", 1) % 4
         twins = [self.twins[name] for name in node.inputs]
         return self.emit(node, "Concat", twins, domain="", axis=AXIS_LAST[axis])
+
+    def pad(self, node: Node) -> bool:
+        """Zeros around an image; a convolution behind takes them into its own pads."""
+        twin = self.twins.get(node.inputs[0])
+        values = [self.index.constants.get(name) if name else None for name in node.inputs[1:]]
+        if twin is None or not self.is_image(node.inputs[0]) or node.opset < 11:
+            return False
+        if node.attributes.get("mode", "constant") != "constant" or len(node.inputs) > 3:
+            return False
+        if not values or values[0] is None or values[0].size != 8:
+            return False
+        if len(values) > 1 and node.inputs[2] and (values[1] is None or values[1].any()):
+            return False
+        first = [int(pad) for pad in values[0]]
+        last = [first[axis + end] for end in (0, 4) for axis in TO_LAST]
+        extra = f"{node.outputs[0]}/pads"
+        self.constants[extra] = np.array(last)
+        return self.emit(node, "Pad", [twin, extra], domain="", mode="constant")
 
     def flatten(self, node: Node) -> bool:
         """An image of one pixel has the same order of elements in both layouts."""

@@ -1,0 +1,120 @@
+"""Which batches may be split, and that splitting changes nothing."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from graphs import model, node, onnxruntime
+from oracles import assert_same
+from threadpoolctl import threadpool_info
+
+import scratch_onnx.interpreter as so
+from scratch_onnx.interpreter.fast.parallel import blas_threads
+
+RNG = np.random.default_rng(0)
+
+
+def normal(*shape: int) -> np.ndarray[Any, Any]:
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def cnn() -> Any:
+    return model(
+        [
+            node("Conv", "x w b", "c", pads=[1, 1, 1, 1]),
+            node("Relu", "c", "r"),
+            node("MaxPool", "r", "p", kernel_shape=[2, 2], strides=[2, 2]),
+            node("Flatten", "p", "f"),
+            node("Gemm", "f d", "g"),
+            node("Softmax", "g", "y", axis=-1),
+        ],
+        {"x": ["N", 3, 8, 8]},
+        ["y", "p"],
+        {"w": normal(16, 3, 3, 3), "b": normal(16), "d": normal(256, 10)},
+    )
+
+
+@pytest.mark.parametrize("batch", [0, 1, 2, 7, 8, 9, 31, 300])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_parts_give_what_the_whole_gives(batch: int, threads: int) -> None:
+    proto = cnn()
+    session = so.InferenceSession(proto, threads=threads)
+    assert session.executor.split is not None
+    x = normal(batch, 3, 8, 8)
+    expected = onnxruntime(proto, {"x": x})
+    assert_same(session.run(None, {"x": x}), expected, rtol=1e-4, atol=1e-5)
+
+
+MIXING = {
+    "softmax over samples": [node("Softmax", "x", "y", axis=0)],
+    "mean over samples": [node("ReduceMean", "x axes", "y", keepdims=1)],
+    "concatenated samples": [node("Concat", "x x", "y", axis=0)],
+    "sum of all": [node("ReduceSum", "x", "y", keepdims=0)],
+    "samples by samples": [node("Transpose", "x", "t", perm=[1, 0]), node("MatMul", "x t", "y")],
+    "cumulated": [node("CumSum", "x zero", "y")],
+    "the batch's size": [node("Shape", "x", "y")],
+    "sliced samples": [node("Slice", "x one two axes", "y")],
+    "a constant a sample": [node("Add", "x rows", "y")],
+}
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_mixed_samples_are_not_split(name: str) -> None:
+    constants = {
+        "axes": np.array([0]),
+        "zero": np.array(0),
+        "one": np.array([1]),
+        "two": np.array([3]),
+        "rows": normal(16, 4),
+    }
+    proto = model(MIXING[name], {"x": ["N", 4]}, ["y"], constants)
+    session = so.InferenceSession(proto, threads=2)
+    assert session.executor.split is None
+    x = normal(16, 4)
+    assert_same(session.run(None, {"x": x}), onnxruntime(proto, {"x": x}), rtol=1e-5, atol=1e-5)
+
+
+def test_threads_on_one_session_agree_to_the_bit() -> None:
+    session = so.InferenceSession(cnn(), threads=2)
+    inputs = [normal(batch, 3, 8, 8) for batch in (1, 5, 16, 40)] * 3
+    alone = [session.run(None, {"x": x}) for x in inputs]
+    together: list[Any] = [None] * len(inputs)
+
+    def work(index: int) -> None:
+        together[index] = session.run(None, {"x": inputs[index]})
+
+    workers = [threading.Thread(target=work, args=(index,)) for index in range(len(inputs))]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for one, other in zip(alone, together, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def blas() -> list[int]:
+    return [info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"]
+
+
+def test_blas_is_put_back() -> None:
+    with blas_threads(2):
+        pass
+    before = blas()
+    session = so.InferenceSession(cnn(), threads=2)
+    session.run(None, {"x": normal(64, 3, 8, 8)})
+    assert blas() == before
+    fails = model(
+        [node("Reshape", "x shape", "y")], {"x": ["N", 4]}, ["y"], {"shape": np.array([5, 5])}
+    )
+    with pytest.raises(so.RunError):
+        so.InferenceSession(fails).run(None, {"x": normal(16, 4)})
+    assert blas() == before
+    with blas_threads(1):
+        assert set(blas()) == {1}
+        with blas_threads(1):
+            pass
+        assert set(blas()) == {1}
+    assert blas() == before
