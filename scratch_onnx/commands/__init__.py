@@ -1,0 +1,1 @@
+"""The commands of ``scratch-onnx``, a module each; ``cli`` imports them when they are called."""

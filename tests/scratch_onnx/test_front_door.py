@@ -1,0 +1,123 @@
+"""What ``import scratch_onnx`` offers, and who may import whom."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import scratch_onnx as so
+
+ROOT = Path(__file__).parents[2]
+FRAMEWORKS = ("tensorflow", "keras", "tf2onnx", "onnxruntime", "torch", "jax")
+
+
+def test_all_names_what_the_package_offers():
+    assert so.__all__ == [
+        "InferenceSession", "__version__", "errors", "experiments", "export", "op", "run",
+    ]  # fmt: skip
+    assert dir(so) == sorted(so.__all__)
+    for name in so.__all__:
+        assert getattr(so, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'tain'"):
+        so.tain  # noqa: B018
+
+
+def test_the_version_is_that_of_the_package():
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'\nversion = "{so.__version__}"\n' in pyproject
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    def missing(_):
+        raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow.python")
+
+    monkeypatch.setattr(so, "import_module", missing)
+    with pytest.raises(so.errors.ScratchOnnxError, match=r"tensorflow.*scratch-onnx\[export\]"):
+        so.__getattr__("export")
+
+
+# package → the packages of the project that it may import
+ARROWS = {
+    "interpreter": set(),
+    "export": {"interpreter"},
+    "experiments": {"interpreter", "export"},
+    "scratch_onnx": {"interpreter", "export", "experiments"},
+}
+
+
+def imported(path, package):
+    """The absolute names of all modules that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parents, base]).rstrip(".")
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("folder", ARROWS)
+def test_the_arrows_between_packages(folder):
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert files
+    for path in files:
+        parts = [part for part in path.relative_to(ROOT).parent.parts if part != "scratch_onnx"]
+        package = ".".join(["scratch_onnx", *parts])
+        for name in imported(path, package):
+            top, _, inside = name.partition(".")
+            if top != "scratch_onnx" or folder == "scratch_onnx":
+                continue
+            room = inside.partition(".")[0]
+            # The front door itself, for its version alone; its submodules are nobody's.
+            if room in ("", "__version__") and folder != "interpreter":
+                continue
+            assert room in {*ARROWS[folder], folder}, f"{path} imports {name}"
+
+
+def test_the_interpreter_imports_few_packages():
+    allowed = {"numpy", "onnx", "ml_dtypes", "google", "threadpoolctl", "scratch_onnx", "PIL"}
+    for path in (ROOT / "interpreter").rglob("*.py"):
+        for name in imported(path, "scratch_onnx.interpreter"):
+            top = name.partition(".")[0]
+            assert top in allowed or top in sys.stdlib_module_names, f"{path} imports {name}"
+
+
+def modules_after(*arguments):
+    """The modules that are loaded when ``scratch-onnx`` ends."""
+    script = (
+        "import sys, json, atexit\n"
+        "atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))\n"
+        "from scratch_onnx.cli import main\n"
+        f"sys.argv = ['scratch-onnx', *{list(arguments)!r}]\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def test_a_run_loads_no_framework_and_nothing_that_it_does_not_use(tmp_path):
+    from small_models import ROWS, linear, saved, saved_array
+
+    loaded = modules_after("run", saved(tmp_path, linear()), saved_array(tmp_path, ROWS))
+    tops = {name.partition(".")[0] for name in loaded}
+    assert not tops & {*FRAMEWORKS, "rich", "netron", "pandas", "matplotlib", "sklearn", "scipy"}
+    assert not any(name.startswith("onnx.reference") for name in loaded)
+    others = ("export", "experiments", "commands.export")
+    assert not any(name.startswith(f"scratch_onnx.{other}") for name in loaded for other in others)
+
+
+def test_help_imports_no_command():
+    loaded = modules_after("--help")
+    assert not any(name.startswith("scratch_onnx.commands.") for name in loaded)
