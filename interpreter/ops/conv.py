@@ -122,12 +122,11 @@ def _depthwise(x: Array, w: Array, windows: Windows) -> Array:
     kernels = w.reshape(channels, multiplier, *w.shape[2:])
     ones = (1,) * len(windows.output)
     step = max(1, TILE_BYTES // max(1, y[:1].nbytes))
+    products = np.empty_like(y[:step])
     for start in range(0, images, step):
         tile = y[start : start + step]
         padded = windows.pad(x[start : start + step], 0)[:, :, None]
-        product = np.empty_like(tile)
         for position, region in windows.positions():
             factors = kernels[last_axes(*position)].reshape(channels, multiplier, *ones)
-            np.multiply(padded[last_axes(*region)], factors, out=product)
-            tile += product
+            tile += np.multiply(padded[last_axes(*region)], factors, out=products[: len(tile)])
     return y.reshape(images, w.shape[0], *windows.output)
