@@ -145,11 +145,8 @@ def resize_10(X: Array, scales: Array, *, mode: str = "nearest") -> Array:
     """
     if scales.shape != (X.ndim,):
         raise ValueError(f"scales must be one for each of {X.ndim} axes, and are {scales.size}")
-    result = X
-    for axis, scale in enumerate(scales):
-        rule = Rule(mode, "asymmetric", "ceil" if scale < 1 else "floor")
-        result = _resize(result, [_by_scale(result, axis, scale)], rule)
-    return result
+    axes = [_by_scale(X, axis, scale) for axis, scale in enumerate(scales)]
+    return _resize(X, axes, Rule(mode, "asymmetric", "by_scale"))
 
 
 @op("Upsample", since=7)
@@ -210,6 +207,8 @@ def _resize(x: Array, axes: Sequence[Axis], rule: Rule) -> Array:
         raise ValueError(f"mode '{rule.mode}' is none of nearest, linear and cubic")
     crop = rule.coordinate_transformation_mode == "tf_crop_and_resize"
     moves = crop or rule.coordinate_transformation_mode == "tf_half_pixel_for_nn"
+    if not crop and all(axis.target == axis.size for axis in axes):
+        return x  # whatever the scales were before they were rounded
     result = x
     if rule.mode != "nearest":
         if x.dtype == STRING:
@@ -225,7 +224,10 @@ def _resize(x: Array, axes: Sequence[Axis], rule: Rule) -> Array:
         if crop:
             outside.append((axis.axis, (place < 0) | (place > axis.size - 1)))
         if rule.mode == "nearest":
-            index = _nearest(place, rule.nearest_mode).clip(0, axis.size - 1).astype(np.int64)
+            nearest = rule.nearest_mode
+            if nearest == "by_scale":
+                nearest = "ceil" if axis.scale < 1 else "floor"
+            index = _nearest(place, nearest).clip(0, axis.size - 1).astype(np.int64)
             result = np.take(result, index, axis.axis)
         else:
             result = _interpolate(result, axis, place, rule)
