@@ -22,11 +22,13 @@ class ScratchOnnxRep(BackendRep):
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:  # noqa: ARG002
         """Run on inputs in the model's order (or a dict by name); returns a named tuple."""
-        names = [value.name for value in self.session.plan.inputs]
         if isinstance(inputs, dict):
             feed = inputs
         else:
             values = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+            names = [value.name for value in self.session.get_inputs()]
+            if len(values) > len(names):  # those that have a default in the file too
+                names = [value.name for value in self.session.plan.inputs]
             feed = dict(zip(names, values, strict=False))
         outputs = self.session.run(None, feed)
         outputs_type = namedtupledict("Outputs", [v.name for v in self.session.get_outputs()])
