@@ -82,6 +82,8 @@ class Figure:
     name: str
     svg: str
     description: str
+    shape: str = "wide"
+    """``wide`` scrolls on a narrow window, ``square`` shrinks to fit it."""
 
     def markdown(self) -> str:
         return f"![{self.description}](figures/{self.name}.svg)"
@@ -89,7 +91,7 @@ class Figure:
     def html(self) -> str:
         data = base64.b64encode(self.svg.encode()).decode()
         return (
-            f'<figure><img alt="{html.escape(self.description)}" '
+            f'<figure class={self.shape}><img alt="{html.escape(self.description)}" '
             f'src="data:image/svg+xml;base64,{data}"></figure>'
         )
 
@@ -144,7 +146,7 @@ h3 { font-size: 1.1rem; margin: 2.2rem 0 .6rem; }
 p { max-width: 46rem; margin: .7rem 0; }
 nav { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; margin: 1rem 0; }
 a { color: #0b5a9c; }
-code { font: .9em ui-monospace, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
+code { font: .9em ui-monospace, Menlo, Consolas, monospace; white-space: nowrap; }
 .notice { border-left: 4px solid #d55e00; background: #fdf3ec; padding: .6rem .9rem;
   font-weight: 600; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
@@ -155,8 +157,10 @@ thead th { border-bottom: 2px solid var(--soft); background: var(--tint);
   vertical-align: bottom; }
 tbody th { font-weight: 500; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
-figure { margin: 1.2rem 0; }
-figure img { display: block; width: 100%; max-width: 54rem; height: auto; }
+figure { margin: 1.2rem 0; overflow-x: auto; }
+figure img { display: block; width: 100%; height: auto; }
+figure.wide img { min-width: 36rem; max-width: 54rem; }
+figure.square img { max-width: 36rem; }
 @media (max-width: 40rem) {
   body { padding: 1rem .8rem 3rem; font-size: 15px; }
   th, td { padding: .3rem .5rem; }

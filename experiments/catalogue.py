@@ -41,96 +41,96 @@ def _lstm(*units: int, bidirectional: tuple[bool, ...] | None = None) -> Recurre
     )
 
 
-Row = tuple[str, Config, float]
+Row = tuple[str, str, Config, float]
 
-# family, title, then (variant, configuration, reported F1)
+# family, title, then (variant, label, configuration, reported F1)
 _REPORT: tuple[tuple[str, str, tuple[Row, ...]], ...] = (
     (
         "cnn/layers",
         "CNN: number of convolution layers",
         (
-            ("1", _cnn((32,)), 0.6316),
-            ("2", _cnn((32, 64)), 0.6803),
-            ("3", _cnn((32, 64, 128)), 0.7210),
+            ("1", "1 layer", _cnn((32,)), 0.6316),
+            ("2", "2 layers", _cnn((32, 64)), 0.6803),
+            ("3", "3 layers", _cnn((32, 64, 128)), 0.7210),
         ),
     ),
     (
         "cnn/filters",
         "CNN: filters in each layer",
         (
-            ("16-32", _cnn((16, 32)), 0.6536),
-            ("32-64", _cnn((32, 64)), 0.6936),
-            ("64-128", _cnn((64, 128)), 0.7081),
+            ("16-32", "16-32 filters", _cnn((16, 32)), 0.6536),
+            ("32-64", "32-64 filters", _cnn((32, 64)), 0.6936),
+            ("64-128", "64-128 filters", _cnn((64, 128)), 0.7081),
         ),
     ),
     (
         "cnn/kernel-size",
         "CNN: kernel size",
         (
-            ("3x3", _cnn((32, 64), kernel=3), 0.6713),
-            ("5x5", _cnn((32, 64), kernel=5), 0.6754),
-            ("7x7", _cnn((32, 64), kernel=7), 0.6474),
+            ("3x3", "3×3 kernel", _cnn((32, 64), kernel=3), 0.6713),
+            ("5x5", "5×5 kernel", _cnn((32, 64), kernel=5), 0.6754),
+            ("7x7", "7×7 kernel", _cnn((32, 64), kernel=7), 0.6474),
         ),
     ),
     (
         "cnn/pooling",
         "CNN: pooling",
         (
-            ("average", _cnn((32, 64), pooling="average"), 0.6681),
-            ("max", _cnn((32, 64), pooling="max"), 0.6751),
+            ("average", "average pooling", _cnn((32, 64), pooling="average"), 0.6681),
+            ("max", "max pooling", _cnn((32, 64), pooling="max"), 0.6751),
         ),
     ),
     (
         "rnn/layers",
         "SimpleRNN: number of layers",
         (
-            ("1", _rnn(128), 0.4247),
-            ("2", _rnn(128, 128), 0.3147),
-            ("3", _rnn(128, 128, 128), 0.4388),
+            ("1", "1 layer", _rnn(128), 0.4247),
+            ("2", "2 layers", _rnn(128, 128), 0.3147),
+            ("3", "3 layers", _rnn(128, 128, 128), 0.4388),
         ),
     ),
     (
         "rnn/units",
         "SimpleRNN: units in each layer",
         (
-            ("64", _rnn(64, 64), 0.2816),
-            ("128", _rnn(128, 128), 0.5284),
-            ("256", _rnn(256, 256), 0.4772),
+            ("64", "64 units", _rnn(64, 64), 0.2816),
+            ("128", "128 units", _rnn(128, 128), 0.5284),
+            ("256", "256 units", _rnn(256, 256), 0.4772),
         ),
     ),
     (
         "rnn/direction",
         "SimpleRNN: direction",
         (
-            ("bidirectional", _rnn(128, 128, bidirectional=True), 0.4732),
-            ("unidirectional", _rnn(128, 128), 0.4411),
+            ("bidirectional", "bidirectional", _rnn(128, 128, bidirectional=True), 0.4732),
+            ("unidirectional", "unidirectional", _rnn(128, 128), 0.4411),
         ),
     ),
     (
         "lstm/layers",
         "LSTM: number of layers",
         (
-            ("1", _lstm(64), 0.2632),
-            ("2", _lstm(64, 32), 0.2069),
-            ("3", _lstm(64, 32, 16), 0.5756),
+            ("1", "1 layer", _lstm(64), 0.2632),
+            ("2", "2 layers", _lstm(64, 32), 0.2069),
+            ("3", "3 layers", _lstm(64, 32, 16), 0.5756),
         ),
     ),
     (
         "lstm/units",
         "LSTM: units in each layer",
         (
-            ("32", _lstm(32, 32), 0.4610),
-            ("64", _lstm(64, 64), 0.2170),
-            ("128", _lstm(128, 128), 0.2160),
+            ("32", "32 units", _lstm(32, 32), 0.4610),
+            ("64", "64 units", _lstm(64, 64), 0.2170),
+            ("128", "128 units", _lstm(128, 128), 0.2160),
         ),
     ),
     (
         "lstm/direction",
         "LSTM: direction",
         (
-            ("bidirectional", _lstm(64, 32, bidirectional=(True, True)), 0.6538),
-            ("unidirectional", _lstm(64, 32), 0.2117),
-            ("mixed", _lstm(64, 32, bidirectional=(True, False)), 0.2117),
+            ("bidirectional", "bidirectional", _lstm(64, 32, bidirectional=(True, True)), 0.6538),
+            ("unidirectional", "unidirectional", _lstm(64, 32), 0.2117),
+            ("mixed", "mixed", _lstm(64, 32, bidirectional=(True, False)), 0.2117),
         ),
     ),
 )
@@ -143,8 +143,8 @@ def _faithful(name: str, title: str, rows: tuple[Row, ...]) -> Family:
         name,
         title,
         tuple(
-            Variant(f"{name}/{label}", label, config, reported, average)
-            for label, config, reported in rows
+            Variant(f"{name}/{key}", label, config, reported, average)
+            for key, label, config, reported in rows
         ),
     )
 
@@ -156,12 +156,12 @@ def _masked(name: str, title: str, rows: tuple[Row, ...]) -> Family:
         f"{title}, padding masked (improved)",
         tuple(
             Variant(
-                f"{name}-masked/{label}",
+                f"{name}-masked/{key}",
                 label,
                 replace(config, mask_padding=True),
                 faithful=False,
             )
-            for label, config, _ in rows
+            for key, label, config, _ in rows
             if isinstance(config, Recurrent)
         ),
     )

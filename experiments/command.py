@@ -6,6 +6,7 @@ Heavy packages are imported inside the commands: ``--help`` and ``list`` need no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,7 @@ def run_command(
     NAMES are kinds (cnn), families (cnn/layers), variants (cnn/layers/3), or all, faithful,
     improved. Variants with a record are skipped; an interrupted run goes on where it stopped.
     """
+    _require("tensorflow", "tf2onnx", "sklearn", "PIL")
     from scratch_onnx.experiments import progress, runner
     from scratch_onnx.experiments.errors import ExperimentError
     from scratch_onnx.experiments.variants import select
@@ -115,10 +117,21 @@ def run_command(
 @_OUT
 def report_command(records: Path | None, config: Path | None, out: Path) -> None:
     """Build report.md, report.html and figures/ in OUT from the records alone."""
+    _require("matplotlib")
     from scratch_onnx.experiments.report import write_report
 
     for path in write_report(records or out / "records", out, _families(config)):
         click.echo(path)
+
+
+def _require(*modules: str) -> None:
+    """Say how to install what is missing, before any work is done."""
+    from scratch_onnx.experiments.errors import ExperimentError
+
+    if missing := [name for name in modules if find_spec(name) is None]:
+        raise ExperimentError(
+            f"this needs {', '.join(missing)}: pip install 'scratch-onnx[experiments]'"
+        )
 
 
 def _families(config: Path | None) -> list[Family]:

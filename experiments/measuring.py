@@ -17,7 +17,7 @@ from scratch_onnx.experiments.framework import load_keras
 from scratch_onnx.experiments.models import Prepared
 from scratch_onnx.experiments.prediction import interpreter_predictions, keras_predictions
 from scratch_onnx.experiments.scoring import compare, score
-from scratch_onnx.experiments.variants import Cnn, Config
+from scratch_onnx.experiments.variants import Config, Recurrent
 
 
 def measure(config: Config, data: Prepared, folder: Path, out: Path) -> dict[str, Any]:
@@ -78,13 +78,19 @@ def measure(config: Config, data: Prepared, folder: Path, out: Path) -> dict[str
 def _export(model: Any, path: Path, config: Config, data: Prepared) -> None:
     from scratch_onnx import export
 
+    metadata = {}
+    if isinstance(config, Recurrent) and data.vocabulary is not None:
+        # The interpreter's text pipeline finds these, and tokenises as TextVectorization does.
+        vocabulary = path.with_suffix(".vocab.txt")
+        vocabulary.write_text("\n".join(data.vocabulary) + "\n", encoding="utf-8", newline="\n")
+        metadata = {
+            "text_vocabulary": vocabulary.name,
+            "text_sequence_length": str(config.sequence_length),
+            "text_standardize": "lower_and_strip_punctuation",
+            "text_split": "whitespace",
+        }
     sample = data.test.x[:32]
-    if isinstance(config, Cnn):
-        export.from_keras(model, path, class_names=data.classes, sample=sample)
-    else:
-        export.from_keras(
-            model, path, class_names=data.classes, sample=sample, vocabulary=data.vocabulary
-        )
+    export.from_keras(model, path, class_names=data.classes, sample=sample, metadata=metadata)
 
 
 def _described(path: Path, out: Path) -> dict[str, Any]:

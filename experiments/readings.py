@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from scratch_onnx.experiments.records import Record
-from scratch_onnx.experiments.rows import Results, Row, Table, best, largest_share
+from scratch_onnx.experiments.rows import Results, Row, Table, best
 
 
 def read_family(table: Table, results: Results) -> list[str]:
@@ -23,10 +23,10 @@ def _winner(table: Table, results: Results) -> str:
     rows = sorted(table.rows, key=lambda row: -row.mean)
     top = rows[0]
     if len(rows) == 1:
-        return f"`{top.label}` scores a macro F1 of {top.mean:.4f}."
+        return f"{_capital(top.label)} scores a macro F1 of {top.mean:.4f}."
     gap = top.mean - rows[1].mean
     text = (
-        f"**{top.label}** has the highest macro F1, {top.mean:.4f}: {gap:.4f} above "
+        f"**{_capital(top.label)}** has the highest macro F1, {top.mean:.4f}: {gap:.4f} above "
         f"{rows[1].label} ({rows[1].mean:.4f})"
     )
     if len(rows) > 2:
@@ -96,21 +96,29 @@ def _losses(table: Table) -> str:
             overfitted.append(
                 f"{row.label} (epoch {lowest + 1}, {curve[lowest]:.3f}, then {curve[-1]:.3f})"
             )
-    fitted = best(table.rows, lambda row: -_mean_curve(row, "loss")[-1])
-    generalised = best(table.rows, lambda row: -min(_mean_curve(row, "val_loss")))
-    text = (
-        f"{fitted.label} ends with the lowest training loss "
-        f"({_mean_curve(fitted, 'loss')[-1]:.3f}), {generalised.label} reaches the lowest "
-        f"validation loss ({min(_mean_curve(generalised, 'val_loss')):.3f})."
-        if len(table.rows) > 1
-        else ""
-    )
+    text = _lowest_losses(table) if len(table.rows) > 1 else ""
     if overfitted:
         text += (
             " Validation loss has its minimum before the last epoch and rises again, a sign of "
             f"overfitting, for {', '.join(overfitted)}."
         )
     return text.strip()
+
+
+def _lowest_losses(table: Table) -> str:
+    fitted = best(table.rows, lambda row: -_mean_curve(row, "loss")[-1])
+    generalised = best(table.rows, lambda row: -min(_mean_curve(row, "val_loss")))
+    training = f"{_mean_curve(fitted, 'loss')[-1]:.3f}"
+    validation = f"{min(_mean_curve(generalised, 'val_loss')):.3f}"
+    if fitted is generalised:
+        return (
+            f"{_capital(fitted.label)} has both the lowest training loss at the end ({training}) "
+            f"and the lowest validation loss ({validation})."
+        )
+    return (
+        f"{_capital(fitted.label)} ends with the lowest training loss ({training}), "
+        f"{generalised.label} reaches the lowest validation loss ({validation})."
+    )
 
 
 def _collapse(table: Table) -> str:
@@ -202,11 +210,18 @@ def _against_faithful(table: Table, results: Results) -> str:
         f"{plain_mean:.4f} becomes {masked_mean:.4f}, and {plain_collapsed} of {plain_runs} "
         f"collapsed models become {masked_collapsed} of {masked_runs}."
     )
-    if masked_collapsed < plain_collapsed:
+    if masked_collapsed == 0 < plain_collapsed:
         return f"{text} The padding is what those models collapsed on."
+    if masked_collapsed < plain_collapsed:
+        return f"{text} The padding is part of what those models collapsed on."
     if masked_mean <= plain_mean:
         return f"{text} Here the padding was not what held the models back."
     return text
+
+
+def _capital(text: str) -> str:
+    """The text with a capital at its beginning, for the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
 
 
 def _parameters(row: Row) -> int:
@@ -215,6 +230,3 @@ def _parameters(row: Row) -> int:
 
 def _mean_curve(row: Row, name: str) -> list[float]:
     return [fmean(column) for column in zip(*row.curve(name), strict=True)]
-
-
-__all__ = ["constant_answers", "largest_share", "read_family", "reported_collapse"]

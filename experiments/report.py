@@ -105,7 +105,7 @@ def _agreement(records: Sequence[Record]) -> str:
     return (
         f"The interpreter scores what Keras scores, to the last digit, in {equal} of "
         f"{len(records)} records. {differing:,} of {predictions:,} predicted classes differ; the "
-        f"largest difference between two probabilities is {largest:.2g}."
+        f"largest difference between two probabilities is `{largest:.2g}`."
     )
 
 
@@ -249,6 +249,7 @@ def _confusions(results: Results) -> Iterator[Block]:
                 f"confusion-{row.name.replace('/', '-')}",
                 charts.confusion(record["keras"]["confusion_matrix"], record["data"]["classes"]),
                 f"Confusion matrix of {title}: true classes by predicted classes",
+                "square",
             )
 
 

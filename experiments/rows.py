@@ -34,10 +34,7 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The variant's label, with a true multiplication sign in 3x3."""
-        label = str(self.first["variant"]["label"])
-        left, cross, right = label.partition("x")
-        return f"{left}×{right}" if cross and left.isdigit() and right.isdigit() else label
+        return str(self.first["variant"]["label"])
 
     @property
     def kind(self) -> str:

