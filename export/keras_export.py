@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,10 @@ from .loading import load_keras
 from .naming import apply_names
 from .shapes import infer_shapes, name_open_dimensions
 from .signature import InputSpec, flatten_sample, input_specs, pack, random_sample
+from .text import text_pipeline
 from .tidy import tidy
 from .tracing import Traced, supported_opsets, trace
+from .writing import write_files
 
 __all__ = ["ATOL", "RTOL", "ExportReport", "from_keras", "to_model_proto"]
 
@@ -34,6 +35,7 @@ class ExportReport:
 
     Attributes:
         path: the ONNX file.
+        vocabulary: the vocabulary's file beside it, for a model with a text pipeline.
         opset: the version of the ONNX operators in it.
         inputs, outputs: their names, in order.
         nodes: the number of nodes in the graph.
@@ -41,6 +43,7 @@ class ExportReport:
     """
 
     path: Path
+    vocabulary: Path | None
     opset: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -69,6 +72,8 @@ def from_keras(
     metadata: Mapping[str, str] | None = None,
     builder: str | None = None,
     weights: str | os.PathLike[str] | None = None,
+    vocabulary: Any = None,
+    text: Mapping[str, Any] | None = None,
 ) -> ExportReport:
     """Write a Keras model as an ONNX file, and compare the file with Keras.
 
@@ -84,6 +89,11 @@ def from_keras(
         rtol, atol: an output may be off by ``atol + rtol * max(abs(Keras's output))``.
         metadata: more texts to store in the file.
         builder, weights: see :func:`load_keras`.
+        vocabulary: the tokens of a text model, in the order of their ids, or its
+            TextVectorization layer. They are written to ``NAME.vocab.txt`` beside ``NAME.onnx``,
+            and the file says how to tokenise.
+        text: ``standardize``, ``split`` and ``output_sequence_length``, with the
+            meanings and defaults of TextVectorization.
 
     Raises:
         ExportError: the model cannot be loaded or converted, or the result
@@ -92,17 +102,27 @@ def from_keras(
     path = Path(path)
     if not path.parent.is_dir():
         raise ExportError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
+    pipeline = text_pipeline(vocabulary, text)
+    texts = dict(metadata or {})
+    files: dict[Path, bytes] = {}
+    beside = None
+    if pipeline is not None:
+        beside = path.with_suffix(".vocab.txt")
+        files[beside] = pipeline.file
+        texts |= {"text_vocabulary": beside.name, **pipeline.metadata}
     model = _loaded(model, builder, weights)
     specs = input_specs(model, sample)
     proto = to_model_proto(
-        model, opset=opset, class_names=class_names, sample=sample, metadata=metadata
+        model, opset=opset, class_names=class_names, sample=sample, metadata=texts
     )
     difference = (
         _checked(model, proto, specs, sample, opset, Tolerance(rtol, atol)) if check else None
     )
-    _write(path, proto.SerializeToString())
+    files[path] = proto.SerializeToString()
+    write_files(files)
     return ExportReport(
         path=path,
+        vocabulary=beside,
         opset=opset,
         inputs=tuple(value.name for value in proto.graph.input),
         outputs=tuple(value.name for value in proto.graph.output),
@@ -180,8 +200,17 @@ def _describe(
     proto.doc_string = f"Keras model {model.name!r}"
     texts = versions()
     if class_names is not None:
+        _fit_classes(proto, list(class_names))
         texts["class_names"] = json.dumps(list(class_names), ensure_ascii=False)
     onnx.helper.set_model_props(proto, {**texts, **(metadata or {})})
+
+
+def _fit_classes(proto: onnx.ModelProto, names: list[str]) -> None:
+    """Refuse class names whose number is not that of the one output's scores."""
+    dims = proto.graph.output[0].type.tensor_type.shape.dim
+    scores = dims[-1].dim_value if dims else 0
+    if len(proto.graph.output) == 1 and scores > 1 and scores != len(names):
+        raise ExportError(f"{len(names)} class names are given, and the model has {scores} classes")
 
 
 def _checked(
@@ -206,16 +235,3 @@ def _checked(
         f"the exported model differs from Keras: output {wrong!r} is off by up to {worst:.3g} "
         f"(rtol {tolerance.rtol:g}, atol {tolerance.atol:g}), and {first}; no file was written"
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write beside the file, then rename: whole or not at all."""
-    try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as beside:
-            temporary = Path(beside.name)
-            beside.write(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise ExportError(f"cannot write {str(path)!r}: {error.strerror}") from error

@@ -40,8 +40,19 @@ def input_specs(model: Any, sample: Any = None) -> list[InputSpec]:
     or off the shape that it was built with.
 
     Raises:
-        ExportError: the model has no inputs yet, and no sample shows them.
+        ExportError: the model has no inputs yet, and no sample shows them; or it takes text.
     """
+    specs = _specs(model, sample)
+    for spec in specs:
+        if spec.dtype == "string":
+            raise ExportError(
+                f"the input {spec.name!r} is text, and a file takes token ids: export the model "
+                "behind its TextVectorization, and give that layer as vocabulary="
+            )
+    return specs
+
+
+def _specs(model: Any, sample: Any) -> list[InputSpec]:
     import keras
 
     graph = functional(model)

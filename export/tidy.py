@@ -78,7 +78,7 @@ def _allows_zero(node: onnx.NodeProto) -> bool:
 
 
 def _same(constant: onnx.TensorProto, target: list[int]) -> bool:
-    return numpy_helper.to_array(constant).tolist() == target
+    return list(numpy_helper.to_array(constant)) == target
 
 
 def _target(before: list[Dim] | None, after: list[Dim] | None) -> list[int] | None:
