@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from scratch_onnx.experiments import cifar10_archive, cifar10_images
+from scratch_onnx.experiments.cifar10_images import Split
 from scratch_onnx.experiments.datasets import PLACE_VARIABLE, Images, places
 from scratch_onnx.experiments.download import cache_folder
 from scratch_onnx.experiments.errors import DataError
@@ -36,7 +37,6 @@ CLASSES = (
     "ship",
     "truck",
 )
-Split = tuple[np.ndarray, np.ndarray]
 
 
 def load(named: Sequence[Path] = ()) -> Images:
@@ -119,18 +119,18 @@ def _cached(path: Path, read: Reader) -> dict[str, Split]:
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         pass  # not there yet, or damaged: decode again
     splits = read(path)
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{axis}_{split}": array
         for split, pair in splits.items()
         for axis, array in zip("xy", pair, strict=True)
     }
+    part = store.with_suffix(f".{os.getpid()}.part.npz")
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=store.parent, suffix=".npz", delete=False) as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        Path(file.name).replace(store)
-    except OSError:
-        pass  # a cache that cannot be written only costs time
+        np.savez(part, allow_pickle=False, **arrays)
+        part.replace(store)
+    except OSError:  # a cache that cannot be written only costs time
+        part.unlink(missing_ok=True)
     return splits
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,8 +68,8 @@ def places(named: Sequence[Path]) -> list[Path]:
     return [Path(value)] if value else []
 
 
-def _digest_of(parts: object) -> str:
+def _digest_of(parts: Iterable[bytes | memoryview]) -> str:
     digest = hashlib.sha256()
-    for part in parts:  # type: ignore[attr-defined]
+    for part in parts:
         digest.update(part)
     return digest.hexdigest()
