@@ -210,7 +210,7 @@ def test_float64_stays_plain() -> None:
 @pytest.mark.parametrize("magnitude", [1e-3, 1.0, 1e3])
 @pytest.mark.parametrize("channels", [16, 64, 256])
 def test_error_against_float64(channels: int, magnitude: float) -> None:
-    """F(2×2) errs no more than the direct form does by its float32 sums; F(4×4) a few times more."""
+    """F(2×2) errs about as the direct form does, F(4×4) a few times more."""
     weight = normal(32, channels, 3, 3) / np.float32(np.sqrt(9 * channels))
     x = normal(2, channels, 16, 16) * np.float32(magnitude)
     proto = block(weight, (16, 16), [], bias=False, pads=(1, 1, 1, 1))
