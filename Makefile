@@ -16,7 +16,7 @@ test: .venv/dev
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	cd docs && ../$(BIN)/mypy --config-file ../pyproject.toml -p scratch_onnx
+	cd tests && ../$(BIN)/mypy --config-file ../pyproject.toml -p scratch_onnx
 
 bench: .venv/dev
 	$(BIN)/python -m benchmarks
