@@ -326,7 +326,7 @@ def _unsqueeze(node: Node, view: _View) -> int:
     rank = view.rank(node.inputs[0]) + len(axes)
     new = {each % rank for each in axes}
     old = [place for place in range(rank) if place not in new]
-    return old[axis]
+    return int(old[axis])
 
 
 def _reduce(node: Node, view: _View) -> int:
@@ -343,7 +343,7 @@ def _reduce(node: Node, view: _View) -> int:
 
 def _arg(node: Node, view: _View) -> int:
     axis = view.only_first(node)
-    along = node.attributes.get("axis", 0) % view.rank(node.inputs[0])
+    along = int(node.attributes.get("axis", 0)) % view.rank(node.inputs[0])
     if along == axis:
         raise _NotSplitError
     return axis if node.attributes.get("keepdims", 1) else axis - (along < axis)
@@ -352,7 +352,7 @@ def _arg(node: Node, view: _View) -> int:
 def _gather(node: Node, view: _View) -> int:
     data, indices = (view.axis(name) for name in node.inputs)
     rank = view.rank(node.inputs[0])
-    along = node.attributes.get("axis", 0) % rank
+    along = int(node.attributes.get("axis", 0)) % rank
     if data is None and indices is not None:
         return along + indices
     if data is None or indices is not None or data == along:

@@ -53,6 +53,10 @@ def sigmoid_(y: Array) -> None:
     np.add(y, np.float32(0.5), out=y)
 
 
+def _tanh_(y: Array) -> None:
+    np.tanh(y, out=y)
+
+
 def _silu_(y: Array) -> None:
     half = y * np.float32(0.5)  # y sigmoid(y) = y/2 + y/2 tanh(y/2)
     np.tanh(half, out=y)
@@ -102,7 +106,7 @@ def activation(kind: str, parameters: tuple[float, ...] = ()) -> InPlace | None:
         "Relu": lambda: relu_,
         "Clip": _clip_,
         "Sigmoid": lambda: sigmoid_,
-        "Tanh": lambda: lambda y: np.tanh(y, out=y),
+        "Tanh": lambda: _tanh_,
         "Silu": lambda: _silu_,
         "HardSigmoid": _hard_sigmoid_,
         "HardSwish": lambda: _hard_swish_,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -105,11 +106,12 @@ class _Sweep:
             shape = tuple(known.shape[axis] for axis in TO_LAST)
             self.types[twin] = TensorType(known.dtype, shape)
 
-    def emit(self, node: Node, op_type: str, x: Sequence[str], **attributes: object) -> bool:
+    def emit(
+        self, node: Node, op_type: str, x: Sequence[str], domain: str = FAST, **attributes: Any
+    ) -> bool:
         """Put in a channels-last node for the first output of ``node``."""
         output = node.outputs[0]
         twin = f"{output}/channels_last"
-        domain = attributes.pop("domain", FAST)
         self.nodes.append(
             replace(
                 node,
@@ -183,7 +185,7 @@ class _Sweep:
         auto = node.attributes.get("auto_pad", "NOTSET")
         if auto == "NOTSET":
             pads = tuple(node.attributes.get("pads", (0, 0, 0, 0)))
-            return pads if len(pads) == 4 and min(pads) >= 0 else None  # type: ignore[return-value]
+            return pads if len(pads) == 4 and min(pads) >= 0 else None
         if auto == "VALID":
             return (0, 0, 0, 0)
         known = self.index.tensor(node.inputs[0])
@@ -215,7 +217,7 @@ class _Sweep:
         pads = self.pads(node, kernel, strides, (1, 1))
         if pads is None or any(pad >= size for pad, size in zip(pads, kernel * 2, strict=True)):
             return False  # a window of padding alone has rules of its own
-        options: dict[str, object] = {"kernel_shape": kernel, "strides": strides, "pads": pads}
+        options: dict[str, Any] = {"kernel_shape": kernel, "strides": strides, "pads": pads}
         if node.op_type == "AveragePool":
             options["count_include_pad"] = attributes.get("count_include_pad", 0)
         return self.emit(node, node.op_type, [self.last(node.inputs[0])], **options)
