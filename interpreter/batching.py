@@ -74,7 +74,7 @@ def find_split(graph: Graph) -> Split | None:
     )
 
 
-_RECURRENT = frozenset({"RNN", "GRU", "LSTM"})
+_RECURRENT = frozenset({"RNN", "GRU", "LSTM", "Recurrent"})
 
 
 class _View:
@@ -391,6 +391,14 @@ def _recurrent(node: Node, view: _View) -> tuple[int, ...]:
     return (0 if layout else 2, batch, batch)
 
 
+def _fast_recurrent(node: Node, view: _View) -> tuple[int, ...]:
+    batches = [0 if node.attributes.get("batch_first", False) else 1, 1, 1]
+    if any(view.axis(name) != axis for name, axis in zip(node.inputs, batches, strict=False)):
+        raise _NotSplitError
+    places = ({"plain": 2, "merged": 1, "batch_first": 0}, *[{"plain": 1, "merged": 0}] * 2)
+    return tuple(place[form] for place, form in zip(places, node.attributes["forms"], strict=True))
+
+
 _ELEMENTWISE = (
     "Relu LeakyRelu PRelu Elu Selu Celu Sigmoid HardSigmoid HardSwish Tanh Softplus Softsign Clip "
     "ThresholdedRelu Gelu Mish Swish Shrink Abs Neg Exp Log Sqrt Reciprocal Floor Ceil Round Sign "
@@ -408,7 +416,7 @@ _RULES: Mapping[str, Rule] = {
     ),
     **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2"), _reduce),
     **dict.fromkeys(("ArgMax", "ArgMin"), _arg),
-    **dict.fromkeys(_RECURRENT, _recurrent),
+    **dict.fromkeys(("RNN", "GRU", "LSTM"), _recurrent),
     **dict.fromkeys(("LayerNormalization", "RMSNormalization"), _normalised_from_axis),
     **dict.fromkeys(("Softmax", "LogSoftmax"), _softmax),
     "BatchNormalization": _batch_normalization,
@@ -435,6 +443,7 @@ _FAST_RULES: Mapping[str, Rule] = {
     "Dense": _dense,
     "Affine": _dense,
     "Activation": _keeps,
+    "Recurrent": _fast_recurrent,
 }
 
 

@@ -11,6 +11,7 @@ from .cleanup import drop_dead, drop_identities
 from .constants import fold_constants
 from .fuse import find_silu, find_spatial_mean, fold_pads, fuse_epilogues, make_dense
 from .layout import channels_last
+from .recurrent import join_recurrent
 from .scale import fold_scale
 
 Pass = Callable[[Graph], Graph]
@@ -21,6 +22,7 @@ PASSES: tuple[Pass, ...] = (
     drop_dead,
     fold_scale,
     find_silu,
+    join_recurrent,
     channels_last,
     make_dense,
     drop_identities,
