@@ -4,6 +4,7 @@ differently is translated, and what only one of them has is refused."""
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 # RE2's classes are ASCII: (inside brackets, the complement inside brackets).
 _CLASSES = {
@@ -36,12 +37,15 @@ _TOKEN = re.compile(
   | \(\?(?P<group>P?<\w+>|[a-zA-Z-]*[:)]|.)
   | (?P<open>\[\^?\]?)
   | (?P<close>\])
+  | (?P<brace>\{(?=,))
+  | (?P<possessive>[*+?}]\+)
   | (?P<other>.)
     """,
     re.VERBOSE | re.DOTALL,
 )
 
 
+@lru_cache(maxsize=256)
 def compile_re2(pattern: str) -> re.Pattern[str]:
     """The pattern of Python's that matches what RE2's ``pattern`` does.
 
@@ -71,6 +75,10 @@ def compile_re2(pattern: str) -> re.Pattern[str]:
             in_class = not (in_class and text.endswith("]"))
         elif kind == "close":
             in_class = False
+        elif kind == "brace" or (in_class and text in "&~|"):
+            text = "\\" + text  # RE2 takes it as it is
+        elif kind == "possessive" and not in_class:
+            raise ValueError(f"the pattern {pattern!r} is no RE2: {text} repeats a repetition")
         parts.append(text)
     try:
         return re.compile("".join(parts))
@@ -86,8 +94,10 @@ def _escape(letter: str, in_class: bool, pattern: str) -> str:
         return f"[{inside}]" if letter.islower() else f"[^{inside}]"
     if in_class and letter in "bBzA":
         raise ValueError(f"the pattern {pattern!r} is no RE2: \\{letter} inside brackets")
-    if letter in "bB":
-        return rf"(?a:\{letter})"
+    if letter == "b":
+        return r"(?a:\b)"
+    if letter == "B":
+        return r"(?!(?a:\b))"  # Python's \B does not match the empty string
     if letter == "z":
         return r"\Z"
     if letter in "123456789":
@@ -110,6 +120,6 @@ def _group(text: str, pattern: str) -> str:
         raise ValueError(f"the pattern {pattern!r} is no RE2, which has no (?{text}")
     if text.endswith(">"):
         return "(?P<" + text.lstrip("P<")
-    if "U" in text:
-        raise ValueError(f"the pattern {pattern!r} has the flag U, which is not supported")
+    if not set(text) <= set("ims-:)"):
+        raise ValueError(f"the pattern {pattern!r} has (?{text}, which is not supported")
     return "(?" + text

@@ -137,13 +137,17 @@ def _cosine_window(
     size: Array, coefficients: tuple[float, ...], periodic: int, output_datatype: int
 ) -> Array:
     """Σₖ (-1)ᵏ·aₖ·cos(2πkn/N), n from 0 to size - 1; N is the size, or one less where the window
-    is symmetric."""
+    is symmetric (so that a symmetric window of one value is 0/0, NaN)."""
     count = _scalar(size, "size")
-    angles = np.arange(count) * (2 * math.pi / max(count if periodic else count - 1, 1))
+    angles = np.arange(count) * (2 * math.pi / np.float64(count if periodic else count - 1))
     window = sum(
         (-1) ** k * coefficient * np.cos(k * angles) for k, coefficient in enumerate(coefficients)
     )
-    return np.asarray(window).astype(dtype_of_enum(output_datatype))
+    dtype = dtype_of_enum(output_datatype)
+    # By way of float32, as in the standard's function: a peak of 1 - 1e-16 is the integer 1.
+    return (
+        np.asarray(window).astype(np.float64 if dtype == np.float64 else np.float32).astype(dtype)
+    )
 
 
 @op("HannWindow", since=17)

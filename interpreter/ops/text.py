@@ -70,7 +70,11 @@ def string_split(
     ``maxsplit`` cuts are made, from the left.
     """
     cuts = -1 if maxsplit is None else maxsplit
-    parts = [text.split(delimiter or None, cuts) for text in X.reshape(-1).tolist()]
+    texts = X.reshape(-1).tolist()
+    if delimiter:
+        parts = [text.split(delimiter, cuts) for text in texts]
+    else:
+        parts = [text.strip().split(None, cuts) for text in texts]
     counts = np.array([len(part) for part in parts], np.int64)
     longest = int(counts.max(initial=0))
     result = np.full((len(parts), longest), "", object)
