@@ -60,6 +60,7 @@ class Operator:
     kernel: Kernel
     min_inputs: int
     max_inputs: int | None
+    optional_inputs: frozenset[int]
     required_attributes: frozenset[str]
     attributes: Mapping[str, Any]
     takes_context: bool
@@ -113,7 +114,7 @@ def _read(
     minimum, maximum = 0, 0
     variadic, takes_context = False, False
     attributes: dict[str, Any] = {}
-    required = set()
+    required, optional = set(), set()
     for parameter in inspect.signature(kernel).parameters.values():
         if parameter.kind is parameter.VAR_POSITIONAL:
             variadic = True
@@ -128,6 +129,9 @@ def _read(
         elif parameter.kind is parameter.VAR_KEYWORD:
             raise ValueError(f"{name}: a kernel names its attributes, one keyword each")
         else:
+            # Only "Array | None" can tell an optional input before a required one.
+            if parameter.default is not parameter.empty or "None" in str(parameter.annotation):
+                optional.add(maximum)
             maximum += 1
             if parameter.default is parameter.empty:
                 minimum = maximum
@@ -138,6 +142,7 @@ def _read(
         kernel=kernel,
         min_inputs=minimum,
         max_inputs=None if variadic else maximum,
+        optional_inputs=frozenset(optional),
         required_attributes=frozenset(required),
         attributes=attributes,
         takes_context=takes_context,
