@@ -19,11 +19,12 @@ def order_nodes(graph: Graph, outer: frozenset[str] = frozenset()) -> Graph:
     Raises ``ModelError`` for a cycle, for a value that nothing produces, and
     for a name that two nodes produce.
     """
-    given = outer | {value.name for value in graph.inputs} | graph.initializers.keys()
+    own = {value.name for value in graph.inputs} | graph.initializers.keys()
+    given = outer | own
     producers: dict[str, int] = {}
     for position, node in enumerate(graph.nodes):
         for name in node.outputs:
-            if name and (name in producers or (name in given and name not in outer)):
+            if name and (name in producers or name in own):
                 raise ModelError(
                     f"{node} produces '{name}', which another node, an input or an initialiser "
                     f"of the same graph produces too: names must be unique"
@@ -59,12 +60,27 @@ def order_nodes(graph: Graph, outer: frozenset[str] = frozenset()) -> Graph:
             if not waits[waiter]:
                 heappush(ready, waiter)
     if len(ordered) < len(nodes):
-        stuck = next(node for node, before in zip(nodes, waits, strict=True) if before)
-        raise ModelError(f"{stuck} is part of a cycle: it waits for its own output")
+        raise ModelError(_cycle(nodes, waits))
     for value in graph.outputs:
         if value.name not in inner:
-            raise ModelError(f"the graph's output '{value.name}' is produced by no node")
+            raise ModelError(
+                f"the output '{value.name}' of graph '{graph.name}' is produced by no node"
+            )
     return replace(graph, nodes=tuple(ordered))
+
+
+def _cycle(nodes: list[Node], waits: list[set[int]]) -> str:
+    """The sentence of a cycle among nodes that wait for each other."""
+    position = next(position for position, before in enumerate(waits) if before)
+    path: list[int] = []
+    while position not in path:  # backward from anything that waits, a cycle is met
+        path.append(position)
+        position = min(waits[position])
+    ring = [nodes[p] for p in reversed(path[path.index(position) :])]
+    if len(ring) == 1:
+        return f"{ring[0]} reads its own output"
+    names = ", ".join(node.label for node in ring)
+    return f"{ring[0]} is part of a cycle: each of the nodes {names} waits for the one before it"
 
 
 def _order_subgraphs(node: Node, scope: frozenset[str]) -> Node:
@@ -98,10 +114,15 @@ def captures(graph: Graph) -> list[str]:
 
 
 def check_graph(graph: Graph) -> None:
-    """Check what ``order_nodes`` does not: names of inputs and outputs."""
-    for what, values in (("inputs", graph.inputs), ("outputs", graph.outputs)):
-        names = [value.name for value in values]
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            if what == "inputs":
-                raise ModelError(f"two {what} of the graph have the name '{twice}'")
+    """Check what ``order_nodes`` does not, in subgraphs too: the names of inputs and outputs."""
+    title = f"graph '{graph.name}'"
+    names = [value.name for value in graph.inputs]
+    for what, values in (("input", graph.inputs), ("output", graph.outputs)):
+        if any(not value.name for value in values):
+            raise ModelError(f"an {what} of {title} has no name")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ModelError(f"two inputs of {title} have the name '{twice}'")
+    for node in graph.nodes:
+        for inner in node.subgraphs:
+            check_graph(inner)

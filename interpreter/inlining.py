@@ -13,12 +13,18 @@ from typing import Any
 import onnx
 from onnx import TypeProto, helper
 
-from . import registry
 from .errors import ModelError
 from .graph import AttributeRef, Function, Graph, Node
+from .support import problem_of
 from .types import OptionalType, SequenceType, TensorType, Type, enum_of_dtype
 
 FunctionKey = tuple[str, str, str]
+
+MAX_NODES = 1_000_000
+"""How many nodes functions may grow to: a few short ones that call each other twice would
+otherwise fill any memory."""
+MAX_CALLS = 100
+"""How deep functions may call each other."""
 
 
 def inline_functions(
@@ -31,9 +37,11 @@ def inline_functions(
 
     ``types`` gives the types of the model's values; it is asked only where an
     operator's body depends on them. Raises ``ModelError`` for a function that
-    calls itself.
+    calls itself, and for a call that does not fit its function.
     """
-    return _Inliner(functions, types).graph(graph, ())
+    inliner = _Inliner(functions, types)
+    inliner.taken.update(_names(graph))
+    return inliner.graph(graph, ())
 
 
 class _Inliner:
@@ -44,6 +52,8 @@ class _Inliner:
     ) -> None:
         self.functions = functions
         self.types = types
+        self.taken: set[str] = set()
+        self.made = 0
 
     def graph(self, graph: Graph, stack: tuple[FunctionKey, ...]) -> Graph:
         nodes = [inner for node in graph.nodes for inner in self.node(node, stack)]
@@ -59,27 +69,56 @@ class _Inliner:
             node = replace(node, attributes=attributes)
         key = (node.domain, node.op_type, node.overload)
         function = self.functions.get(key)
-        if function is None and registry.find(node.domain, node.op_type, node.opset) is None:
+        if function is None and problem_of(node):
             function = standard_body(node, self.types)
         if function is None:
+            self.made += 1
+            if stack and self.made > MAX_NODES:
+                raise ModelError(f"the functions of the model grow to over {MAX_NODES:,} nodes")
             yield node
             return
         if key in stack:
             raise ModelError(f"{node} is a function that calls itself, which ONNX does not allow")
-        for inner in instantiate(function, node):
+        if len(stack) >= MAX_CALLS:
+            raise ModelError(f"{node}: functions call each other over {MAX_CALLS} deep")
+        for inner in instantiate(function, node, self.fresh):
             yield from self.node(inner, (*stack, key))
 
+    def fresh(self, name: str) -> str:
+        """The name, or one made from it where it is taken."""
+        while name in self.taken:
+            name += "'"
+        self.taken.add(name)
+        return name
 
-def instantiate(function: Function, call: Node) -> Iterator[Node]:
-    """The function's nodes with the call's names and attributes put in."""
+
+def _names(graph: Graph) -> Iterator[str]:
+    """Every value name of a graph and its subgraphs."""
+    yield from (value.name for value in graph.inputs)
+    yield from graph.initializers
+    for node in graph.nodes:
+        yield from node.outputs
+        for inner in node.subgraphs:
+            yield from _names(inner)
+
+
+def instantiate(function: Function, call: Node, fresh: Callable[[str], str]) -> Iterator[Node]:
+    """The function's nodes with the call's names and attributes put in; ``fresh`` makes a name
+    unique in the model."""
     for what, given, takes in (
         ("inputs", call.inputs, function.inputs),
         ("outputs", call.outputs, function.outputs),
     ):
         if len(given) > len(takes):
             raise ModelError(f"{call} has {len(given)} {what}; its function takes {len(takes)}")
-    # The first output's name is unique in the graph, so inner names made from it are too.
-    prefix = next(name for name in call.outputs if name)
+    for name in call.attributes:
+        if name not in function.attributes:
+            known = ", ".join(function.attributes) or "none"
+            raise ModelError(
+                f"{call} has an attribute '{name}', which its function does not know "
+                f"(it knows: {known})"
+            )
+    prefix = next((name for name in call.outputs if name), call.op_type)
     names = dict.fromkeys(function.inputs, "")
     names.update(zip(function.inputs, call.inputs, strict=False))
     passed_through = []
@@ -92,9 +131,9 @@ def instantiate(function: Function, call: Node) -> Iterator[Node]:
             names[formal] = name
 
     def rename(name: str) -> str:
-        if not name:
-            return ""
-        return names.setdefault(name, f"{prefix}/{name}")
+        if name and name not in names:
+            names[name] = fresh(f"{prefix}/{name}")
+        return names[name] if name else ""
 
     attributes = {**function.attributes, **call.attributes}
     title = call.name or call.op_type
@@ -161,8 +200,7 @@ def standard_body(node: Node, types: Callable[[], Mapping[str, Type]]) -> Functi
         if not body:
             body = schema.function_body.SerializeToString()
     elif schema.has_context_dependent_function:
-        known = types()
-        protos = [_type_proto(known.get(name)) for name in node.inputs]
+        protos = [_type_proto(types().get(name)) for name in node.inputs]
         call = helper.make_node(
             node.op_type, node.inputs, node.outputs, domain=node.domain, **node.attributes
         )
@@ -176,7 +214,7 @@ def standard_body(node: Node, types: Callable[[], Mapping[str, Type]]) -> Functi
     if not body:
         return None
     proto = onnx.FunctionProto.FromString(body)
-    function = read_function(proto, None, opsets)
+    function = read_function(proto, (), opsets)
     # Attributes that the schema defaults are known inside the body too.
     defaults = {
         name: helper.get_attribute_value(attribute.default_value)
@@ -187,7 +225,8 @@ def standard_body(node: Node, types: Callable[[], Mapping[str, Type]]) -> Functi
         name: value.decode() if isinstance(value, bytes) else value
         for name, value in defaults.items()
     }
-    return replace(function, attributes={**function.attributes, **defaults})
+    known: dict[str, Any] = dict.fromkeys(schema.attributes)
+    return replace(function, attributes={**known, **function.attributes, **defaults})
 
 
 def _type_proto(type_: Type | None) -> TypeProto:

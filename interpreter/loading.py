@@ -1,24 +1,21 @@
 """From a file, bytes or a ``ModelProto`` to a ``Model``.
 
-A file is not trusted: external data stays inside the model's own folder, a
-tensor's bytes must be as many as its dims say, and subgraphs nest only so deep.
+A file is not trusted: what its tensors may claim is checked in ``tensors``,
+subgraphs nest only so deep, and functions grow only so large.
 """
 
 from __future__ import annotations
 
-import math
 import os
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 from .checking import check_graph, order_nodes
 from .errors import LoadError, ModelError, UnsupportedError
@@ -27,7 +24,8 @@ from .inference import infer_types
 from .inlining import inline_functions
 from .registry import DOMAIN_ALIASES
 from .support import check_support
-from .types import STRING, Array, densify, dtype_of_enum, type_of_proto
+from .tensors import Folders, folders_of, read_sparse, read_tensor, text
+from .types import Array, Type, type_of_proto
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | ModelProto
 """What a model may be loaded from."""
@@ -50,32 +48,43 @@ def load(source: Source) -> Model:
     ModelError : the graph breaks a rule of the specification.
     UnsupportedError : operators that this version does not have, all at once.
     """
-    proto, folder = _read(source)
+    return convert(*read_proto(source), title=_title(source))
+
+
+def convert(
+    proto: ModelProto, folders: Folders, *, title: str = "the model", supported: bool = True
+) -> Model:
+    """Check and convert what ``read_proto`` read.
+
+    ``title`` names the model in messages. ``supported=False`` lets nodes
+    without a kernel pass, for looking at a model that cannot be run. Raises
+    what ``load`` raises.
+    """
     if not proto.ir_version or not proto.HasField("graph"):
-        raise LoadError(f"{_title(source)} is not an ONNX model: it holds no graph")
-    opsets = {
-        DOMAIN_ALIASES.get(entry.domain, entry.domain): entry.version
-        for entry in proto.opset_import
-    }
-    if not opsets and proto.ir_version >= 3:
-        raise ModelError(f"{_title(source)} imports no opset: it must say which version it uses")
-    opsets.setdefault("", 1)
-    if opsets[""] > onnx.defs.onnx_opset_version():
+        raise LoadError(f"{title} is not an ONNX model: it holds no graph")
+    if proto.ir_version > onnx.IR_VERSION:
         raise UnsupportedError(
-            f"{_title(source)} is written in opset {opsets['']}; the installed onnx package knows "
-            f"up to {onnx.defs.onnx_opset_version()}: update it, or export with an older opset"
+            f"{title} is of IR version {proto.ir_version}; the installed onnx package knows up to "
+            f"{onnx.IR_VERSION}: update it, or save the model with an older one"
         )
-    reader = _Reader(opsets, folder)
+    opsets = _opsets(proto, title)
+    reader = _Reader(opsets, folders)
     functions = {}
     for function in proto.functions:
         read = reader.function(function)
-        functions[read.domain, read.name, read.overload] = read
+        key = read.domain, read.name, read.overload
+        if key in functions:
+            raise ModelError(f"{title} defines the function {read.domain}.{read.name} twice")
+        functions[key] = read
     # Our own checks come first: their sentences are better than those of inference.
     graph = order_nodes(reader.graph(proto.graph))
     check_graph(graph)
     types = cache(lambda: infer_types(proto))
     graph = inline_functions(graph, functions, types)
-    check_support(graph)
+    if functions:
+        graph = order_nodes(graph)  # a function's own nodes may break the same rules
+    if supported:
+        check_support(graph)
     graph = replace(graph, types={**graph.types, **types()})
     return Model(
         graph=graph,
@@ -90,16 +99,64 @@ def load(source: Source) -> Model:
     )
 
 
+def _opsets(proto: ModelProto, title: str) -> dict[str, int]:
+    """The opset of each domain that the model imports."""
+    opsets = _imports(proto.opset_import, title)
+    if not opsets:
+        if proto.ir_version >= 3:
+            raise ModelError(f"{title} imports no opset: it must say which version it uses")
+        opsets[""] = 1  # before IR version 3 there was one
+    return opsets
+
+
+def _imports(entries: Iterable[onnx.OperatorSetIdProto], title: str) -> dict[str, int]:
+    """The opsets that a model or a function imports, if the onnx package knows them."""
+    opsets = {DOMAIN_ALIASES.get(entry.domain, entry.domain): entry.version for entry in entries}
+    for domain, version in opsets.items():
+        known = _newest_opsets().get(domain)
+        name = domain or "ai.onnx"
+        if version < 1:
+            raise ModelError(f"{title} imports opset {version} of {name}; the first is 1")
+        if known is not None and version > known:
+            raise UnsupportedError(
+                f"{title} is written in opset {version} of {name}; the installed onnx package "
+                f"knows up to {known}: update it, or export with an older opset"
+            )
+    return opsets
+
+
+@cache
+def _newest_opsets() -> dict[str, int]:
+    """The newest opset of each domain of the standard that the onnx package knows."""
+    newest: dict[str, int] = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        newest[schema.domain] = max(newest.get(schema.domain, 1), schema.since_version)
+    newest[""] = onnx.defs.onnx_opset_version()
+    return newest
+
+
 def _title(source: Source) -> str:
     return str(source) if isinstance(source, (str, os.PathLike)) else "the model"
 
 
-def _read(source: Source) -> tuple[ModelProto, Path | None]:
-    """The protobuf, and the folder in which external data may lie (None: nowhere)."""
+_TEXT_FORMATS = {
+    ".onnxtxt": "onnxtxt",
+    ".textproto": "textproto",
+    ".prototxt": "textproto",
+    ".pbtxt": "textproto",
+    ".json": "json",
+    ".onnxjson": "json",
+}
+
+
+def read_proto(source: Source) -> tuple[ModelProto, Folders]:
+    """The protobuf, and the folders in which its external data may lie."""
     if isinstance(source, ModelProto):
-        return source, None
+        return source, ()
+    title, text_format = _title(source), None
+    folders: Folders = ()
     if isinstance(source, (bytes, bytearray, memoryview)):
-        data, folder, text_format = bytes(source), None, None
+        data = bytes(source)
     else:
         path = Path(source)
         try:
@@ -108,29 +165,25 @@ def _read(source: Source) -> tuple[ModelProto, Path | None]:
             raise LoadError(f"{path}: no such file") from None
         except OSError as error:
             raise LoadError(f"{path} cannot be read: {error.strerror}") from None
-        folder = path.resolve().parent
-        text_format = {".onnxtxt": "onnxtxt", ".textproto": "textproto", ".json": "json"}.get(
-            path.suffix, "textproto" if path.suffix in (".prototxt", ".pbtxt") else None
-        )
+        folders = folders_of(path)
+        text_format = _TEXT_FORMATS.get(path.suffix.lower())
     try:
         if text_format is None:
-            proto = ModelProto.FromString(data)
-        else:
-            proto = onnx.load_model_from_string(data, format=text_format)
+            return ModelProto.FromString(data), folders
+        return onnx.load_model_from_string(data, format=text_format), folders
     except (DecodeError, RuntimeError) as error:
-        raise LoadError(f"{_title(source)} is not an ONNX model, or it is truncated") from error
+        raise LoadError(f"{title} is not an ONNX model, or it is truncated") from error
     except Exception as error:  # the text formats raise errors of their own parsers
-        reason = str(error).strip().splitlines()[0]
-        raise LoadError(f"{_title(source)} is not an ONNX model in text form: {reason}") from error
-    return proto, folder
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise LoadError(f"{title} is not an ONNX model in text form: {reason}") from error
 
 
 class _Reader:
     """Turns protobuf messages into the dataclasses of ``graph``."""
 
-    def __init__(self, opsets: Mapping[str, int], folder: Path | None) -> None:
+    def __init__(self, opsets: Mapping[str, int], folders: Folders) -> None:
         self.opsets = opsets
-        self.folder = folder
+        self.folders = folders
         self.depth = 0
 
     def graph(self, proto: GraphProto) -> Graph:
@@ -139,27 +192,38 @@ class _Reader:
             raise ModelError(f"graph '{proto.name}' nests deeper than {MAX_DEPTH} subgraphs")
         initializers: dict[str, Array] = {}
         for tensor in proto.initializer:
-            if tensor.name in initializers:
-                raise ModelError(f"two initialisers have the name '{tensor.name}'")
-            initializers[tensor.name] = self.tensor(tensor)
+            self.add(initializers, tensor.name, read_tensor(tensor, self.folders))
         for sparse in proto.sparse_initializer:
-            initializers[sparse.values.name] = densify(
-                sparse, self.tensor(sparse.values), self.tensor(sparse.indices)
-            )
+            self.add(initializers, sparse.values.name, read_sparse(sparse, self.folders))
         graph = Graph(
             name=proto.name,
             nodes=tuple(self.node(node, index) for index, node in enumerate(proto.node)),
-            inputs=tuple(Value(value.name, type_of_proto(value.type)) for value in proto.input),
-            outputs=tuple(Value(value.name, type_of_proto(value.type)) for value in proto.output),
+            inputs=tuple(Value(value.name, self.type(value)) for value in proto.input),
+            outputs=tuple(Value(value.name, self.type(value)) for value in proto.output),
             initializers=initializers,
             types={
                 value.name: known
                 for value in proto.value_info
-                if (known := type_of_proto(value.type)) is not None
+                if (known := self.type(value)) is not None
             },
         )
         self.depth -= 1
         return graph
+
+    @staticmethod
+    def add(initializers: dict[str, Array], name: str, array: Array) -> None:
+        if not name:
+            raise ModelError("an initialiser has no name")
+        if name in initializers:
+            raise ModelError(f"two initialisers have the name '{name}'")
+        initializers[name] = array
+
+    @staticmethod
+    def type(value: ValueInfoProto) -> Type | None:
+        try:
+            return type_of_proto(value.type)
+        except ValueError as error:
+            raise ModelError(f"the type of '{value.name}' is wrong: {error}") from None
 
     def node(self, proto: NodeProto, index: int) -> Node:
         domain = DOMAIN_ALIASES.get(proto.domain, proto.domain)
@@ -171,6 +235,11 @@ class _Reader:
                     f"gives the attribute '{attribute.name}' twice"
                 )
             attributes[attribute.name] = self.attribute(attribute)
+        if domain not in self.opsets:
+            raise ModelError(
+                f"node {index} '{proto.name}' ({proto.op_type}) is of the domain "
+                f"'{domain or 'ai.onnx'}', of which the model imports no opset"
+            )
         return Node(
             op_type=proto.op_type,
             inputs=tuple(proto.input),
@@ -178,13 +247,13 @@ class _Reader:
             attributes=attributes,
             name=proto.name,
             domain=domain,
-            opset=self.opsets.get(domain, 1),
+            opset=self.opsets[domain],
             overload=proto.overload,
             index=index,
         )
 
     def function(self, proto: onnx.FunctionProto) -> Function:
-        return read_function(proto, self.folder, self.opsets)
+        return read_function(proto, self.folders, self.opsets)
 
     def attribute(self, proto: AttributeProto) -> Any:
         """The attribute's Python value: tuples for lists, str for bytes, arrays for tensors."""
@@ -196,14 +265,13 @@ class _Reader:
         if kind == AttributeProto.INT:
             return proto.i
         if kind == AttributeProto.STRING:
-            return _text(proto.s)
+            return text(proto.s)
         if kind == AttributeProto.TENSOR:
-            return self.tensor(proto.t)
+            return read_tensor(proto.t, self.folders)
         if kind == AttributeProto.GRAPH:
             return self.graph(proto.g)
         if kind == AttributeProto.SPARSE_TENSOR:
-            sparse = proto.sparse_tensor
-            return densify(sparse, self.tensor(sparse.values), self.tensor(sparse.indices))
+            return read_sparse(proto.sparse_tensor, self.folders)
         if kind == AttributeProto.TYPE_PROTO:
             return type_of_proto(proto.tp)
         if kind == AttributeProto.FLOATS:
@@ -211,9 +279,9 @@ class _Reader:
         if kind == AttributeProto.INTS:
             return tuple(proto.ints)
         if kind == AttributeProto.STRINGS:
-            return tuple(_text(item) for item in proto.strings)
+            return tuple(text(item) for item in proto.strings)
         if kind == AttributeProto.TENSORS:
-            return tuple(self.tensor(item) for item in proto.tensors)
+            return tuple(read_tensor(item, self.folders) for item in proto.tensors)
         if kind == AttributeProto.GRAPHS:
             return tuple(self.graph(item) for item in proto.graphs)
         if kind == AttributeProto.TYPE_PROTOS:
@@ -223,89 +291,13 @@ class _Reader:
             f"{AttributeProto.AttributeType.Name(kind)}, which this version cannot read"
         )
 
-    def tensor(self, proto: TensorProto) -> Array:
-        """The array of a tensor; read-only, since a session never changes its model."""
-        try:
-            dtype = dtype_of_enum(proto.data_type)
-        except ValueError as error:
-            raise ModelError(f"tensor '{proto.name}': {error}") from None
-        if any(dim < 0 for dim in proto.dims):
-            raise ModelError(f"tensor '{proto.name}' has a negative dimension: {list(proto.dims)}")
-        if proto.data_location == TensorProto.EXTERNAL:
-            array = self.external(proto, dtype)
-        elif dtype == STRING:
-            array = np.empty(len(proto.string_data), dtype=STRING)
-            array[:] = [_text(item) for item in proto.string_data]
-            array = _shaped(array, proto)
-        elif proto.HasField("raw_data") and dtype.isbuiltin == 1 and sys.byteorder == "little":
-            array = _shaped(_from_bytes(proto.raw_data, dtype, proto), proto)
-        else:
-            try:
-                array = numpy_helper.to_array(proto).astype(dtype, copy=False)
-            except (ValueError, TypeError) as error:
-                raise ModelError(
-                    f"tensor '{proto.name}' does not hold what its dims {list(proto.dims)} "
-                    f"and type say: {error}"
-                ) from error
-        array.flags.writeable = False
-        return array
-
-    def external(self, proto: TensorProto, dtype: np.dtype[Any]) -> Array:
-        """Data beside the model, memory-mapped; never from outside its folder."""
-        entries = {entry.key: entry.value for entry in proto.external_data}
-        location = entries.get("location", "")
-        title = f"tensor '{proto.name}' has its data in '{location}'"
-        if self.folder is None:
-            raise LoadError(f"{title}, beside the model's file: load the model from its path")
-        path = (self.folder / location).resolve()
-        if (
-            not location
-            or Path(location).is_absolute()
-            or ".." in Path(location).parts
-            or not path.is_relative_to(self.folder)
-        ):
-            raise LoadError(f"{title}, outside the model's own folder, which is refused")
-        count = math.prod(proto.dims)
-        bits = {"int4": 4, "uint4": 4, "float4_e2m1fn": 4, "int2": 2, "uint2": 2}
-        packed = bits.get(dtype.name)
-        size = count * dtype.itemsize if packed is None else math.ceil(count * packed / 8)
-        try:
-            offset = int(entries.get("offset", 0))
-            length = int(entries.get("length", size))
-            available = path.stat().st_size
-        except FileNotFoundError:
-            raise LoadError(f"{title}, but there is no such file") from None
-        except ValueError:
-            raise ModelError(f"{title} at an offset or length that is no number") from None
-        if length != size or offset < 0 or offset + size > available:
-            raise LoadError(
-                f"{title}, {size} bytes from {offset} by its dims, but the entry says {length} "
-                f"and the file has {available}"
-            )
-        if size == 0:
-            return np.zeros(tuple(proto.dims), dtype)
-        if packed is not None:
-            with path.open("rb") as file:
-                file.seek(offset)
-                inner = TensorProto(
-                    data_type=proto.data_type, dims=proto.dims, raw_data=file.read(size)
-                )
-            return numpy_helper.to_array(inner).astype(dtype, copy=False)
-        return np.memmap(path, dtype, mode="r", offset=offset, shape=tuple(proto.dims))
-
 
 def read_function(
-    proto: onnx.FunctionProto, folder: Path | None, model_opsets: Mapping[str, int]
+    proto: onnx.FunctionProto, folders: Folders, model_opsets: Mapping[str, int]
 ) -> Function:
     """A function as a dataclass; its nodes have the opsets that the function imports."""
-    opsets = dict(model_opsets)
-    opsets.update(
-        {
-            DOMAIN_ALIASES.get(entry.domain, entry.domain): entry.version
-            for entry in proto.opset_import
-        }
-    )
-    reader = _Reader(opsets, folder)
+    opsets = {**model_opsets, **_imports(proto.opset_import, f"the function {proto.name}")}
+    reader = _Reader(opsets, folders)
     attributes: dict[str, Any] = dict.fromkeys(proto.attribute)
     attributes.update({item.name: reader.attribute(item) for item in proto.attribute_proto})
     return Function(
@@ -317,27 +309,3 @@ def read_function(
         nodes=tuple(reader.node(node, index) for index, node in enumerate(proto.node)),
         overload=proto.overload,
     )
-
-
-def _text(data: bytes) -> str:
-    # Strings are UTF-8 by the standard; other bytes survive a round trip.
-    return data.decode("utf-8", "surrogateescape")
-
-
-def _from_bytes(data: bytes, dtype: np.dtype[Any], proto: TensorProto) -> Array:
-    expected = math.prod(proto.dims) * dtype.itemsize
-    if len(data) != expected:
-        raise ModelError(
-            f"tensor '{proto.name}' holds {len(data)} bytes; its dims {list(proto.dims)} "
-            f"of {dtype} need {expected}"
-        )
-    return np.frombuffer(data, dtype)
-
-
-def _shaped(array: Array, proto: TensorProto) -> Array:
-    if array.size != math.prod(proto.dims):
-        raise ModelError(
-            f"tensor '{proto.name}' holds {array.size} elements; its dims {list(proto.dims)} "
-            f"need {math.prod(proto.dims)}"
-        )
-    return array.reshape(tuple(proto.dims))

@@ -16,6 +16,7 @@ from . import registry
 from .errors import ModelError, UnsupportedError
 from .graph import AttributeRef, Graph, Node
 from .registry import Operator
+from .types import describe
 
 # Hints to an implementation that never change a result.
 IGNORED_ATTRIBUTES = frozenset({"consumed_inputs"})
@@ -37,7 +38,7 @@ def check_support(graph: Graph) -> None:
     """
     problems: dict[str, list[str]] = {}
     for node in walk(graph):
-        problem = _missing(node)
+        problem = problem_of(node)
         if problem:
             problems.setdefault(problem, []).append(node.label)
     if problems:
@@ -53,7 +54,7 @@ def check_support(graph: Graph) -> None:
 
 def operator_of(node: Node) -> Operator:
     """The node's kernel; ``UnsupportedError`` where there is none."""
-    problem = _missing(node)
+    problem = problem_of(node)
     if problem:
         raise UnsupportedError(f"{node}: {problem}")
     found = registry.find(node.domain, node.op_type, node.opset)
@@ -71,7 +72,7 @@ def schema_of(node: Node) -> onnx.defs.OpSchema | None:
         return None
 
 
-def _missing(node: Node) -> str:
+def problem_of(node: Node) -> str:
     """Why the node has no kernel; "" where it has one."""
     title = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
     found = registry.find(node.domain, node.op_type, node.opset)
@@ -89,25 +90,7 @@ def _missing(node: Node) -> str:
 def check_signature(node: Node, operator: Operator) -> None:
     """Check a node's attributes and numbers of inputs and outputs against its operator."""
     schema = schema_of(node)
-    for name, value in node.attributes.items():
-        if name in IGNORED_ATTRIBUTES:
-            continue
-        declared = schema.attributes.get(name) if schema is not None else None
-        if schema is not None and declared is None:
-            known = ", ".join(sorted(schema.attributes)) or "none"
-            raise ModelError(
-                f"{node} has an attribute '{name}', which the operator does not know "
-                f"(it knows: {known})"
-            )
-        if name not in operator.attributes:
-            raise UnsupportedError(f"{node}: the attribute '{name}' is not supported")
-        if declared is not None and not _fits(value, declared.type):
-            raise ModelError(
-                f"{node}: the attribute '{name}' must be of type {_kind_name(declared.type)}, "
-                f"and is {value!r}"
-            )
-    for name in sorted(operator.required_attributes - node.attributes.keys()):
-        raise ModelError(f"{node} lacks the attribute '{name}', which the operator requires")
+    _check_attributes(node, operator, schema)
     count = len(node.inputs)
     while count and not node.inputs[count - 1]:
         count -= 1
@@ -121,14 +104,52 @@ def check_signature(node: Node, operator: Operator) -> None:
         raise ModelError(
             f"{node} has {count} inputs; the operator takes {_range(operator.min_inputs, most)}"
         )
-    for position in range(operator.min_inputs):
-        if not node.inputs[position]:
+    for position, name in enumerate(node.inputs):
+        if not name and not _is_optional(position, operator, schema):
             raise ModelError(f"{node}: input {position} is left out, but is not optional")
     if schema is not None and not schema.min_output <= len(node.outputs) <= schema.max_output:
         raise ModelError(
             f"{node} has {len(node.outputs)} outputs; the operator gives "
             f"{_range(schema.min_output, schema.max_output)}"
         )
+
+
+def _check_attributes(node: Node, operator: Operator, schema: onnx.defs.OpSchema | None) -> None:
+    required = set(operator.required_attributes)
+    if schema is not None:
+        required.update(name for name, item in schema.attributes.items() if item.required)
+    for name, value in node.attributes.items():
+        if name in IGNORED_ATTRIBUTES:
+            continue
+        if isinstance(value, AttributeRef):
+            raise ModelError(
+                f"{node}: the attribute '{name}' refers to '{value.name}' of a function, "
+                f"but the node is in none"
+            )
+        declared = schema.attributes.get(name) if schema is not None else None
+        if schema is not None and declared is None:
+            known = ", ".join(sorted(schema.attributes)) or "none"
+            raise ModelError(
+                f"{node} has an attribute '{name}', which the operator does not know "
+                f"(it knows: {known})"
+            )
+        if name not in operator.attributes:
+            raise UnsupportedError(f"{node}: the attribute '{name}' is not supported")
+        if declared is not None and not _fits(value, declared.type):
+            raise ModelError(
+                f"{node}: the attribute '{name}' must be of type {_kind_name(declared.type)}, "
+                f"and is {_shown(value)}"
+            )
+    for name in sorted(required - node.attributes.keys()):
+        raise ModelError(f"{node} lacks the attribute '{name}', which the operator requires")
+
+
+def _is_optional(position: int, operator: Operator, schema: onnx.defs.OpSchema | None) -> bool:
+    """Whether the input at a position may be left out with more inputs behind it."""
+    if schema is None:
+        return position >= operator.min_inputs
+    formal = schema.inputs[min(position, len(schema.inputs) - 1)]
+    return formal.option is not onnx.defs.OpSchema.FormalParameterOption.Single
 
 
 def _range(least: int, most: int | None) -> str:
@@ -148,8 +169,6 @@ _LISTS: dict[Any, Any] = {_Attr.FLOATS: float, _Attr.INTS: int, _Attr.STRINGS: s
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    if isinstance(value, AttributeRef):
-        return True
     if kind in _SCALARS:
         return isinstance(value, _SCALARS[kind])
     if kind in _LISTS:
@@ -161,3 +180,9 @@ def _fits(value: Any, kind: Any) -> bool:
 
 def _kind_name(kind: Any) -> str:
     return str(kind).rpartition(".")[2]
+
+
+def _shown(value: Any) -> str:
+    """A value for a message: long ones by what they are."""
+    text = repr(value)
+    return text if len(text) <= 60 and "\n" not in text else describe(value)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import PurePosixPath
+from typing import Any
 
 import onnx
 
@@ -40,9 +41,9 @@ class Row:
         return sorted(version for version, how in self.versions.items() if how is support)
 
 
-def support_of(schema: onnx.defs.OpSchema) -> Support:
+def support_of(schema: Any) -> Support:
     """How a version of the standard is run: by a kernel for just this version, else by the body
-    that the specification gives."""
+    that the specification gives. (Any: onnx's stubs lack half of ``OpSchema``.)"""
     found = registry.find(schema.domain, schema.name, schema.since_version)
     if found is not None and found[0] == schema.since_version:
         return Support.KERNEL

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
-from onnx import SparseTensorProto, TensorProto, TypeProto
+from onnx import TensorProto, TypeProto
 
 Array: TypeAlias = npt.NDArray[Any]
 Dtype: TypeAlias = np.dtype[Any]
@@ -161,18 +161,6 @@ def type_of_proto(proto: TypeProto) -> Type | None:
         key = dtype_of_enum(proto.map_type.key_type)
         return MapType(key, type_of_proto(proto.map_type.value_type))
     return None
-
-
-def densify(proto: SparseTensorProto, values: Array, indices: Array) -> Array:
-    """The dense array of a sparse tensor in COO form: ``indices`` linear ([nnz]) or by
-    coordinates ([nnz, rank])."""
-    shape = tuple(proto.dims)
-    dense = np.zeros(shape, dtype=values.dtype)
-    if indices.ndim == 2:
-        dense[tuple(indices.T)] = values
-    else:
-        dense.reshape(-1)[indices] = values
-    return dense
 
 
 def describe(value: object) -> str:
