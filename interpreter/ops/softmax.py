@@ -34,7 +34,7 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
 def _below_largest(x: Array, axis: int) -> Array:
     axis = normalise_axis(axis, x.ndim)
     # -inf is below all, so an empty axis needs no case of its own.
-    return np.subtract(x, x.max(axis=axis, keepdims=True, initial=-np.inf), out=np.empty_like(x))
+    return x - x.max(axis=axis, keepdims=True, initial=-np.inf)
 
 
 @op("Hardmax", since=13)

@@ -27,7 +27,9 @@ def test_against_onnxruntime(data: Any) -> None:
         data.draw(st.none() | arrays((images, channels, kernel - 1), (dtype,))),
     ]
     activation = data.draw(st.sampled_from(["none", "silu", "swish"]))
-    check_rounded(OP, inputs, opset=27, outputs=2, activation=activation)
+    # onnxruntime's sigmoid is an approximation, and far below 0 its product keeps few digits.
+    limits = {"rtol": 1e-5, "atol": 1e-5} if dtype == np.float32 else {}
+    check_rounded(OP, inputs, opset=27, outputs=2, activation=activation, **limits)
 
 
 def test_by_hand() -> None:
