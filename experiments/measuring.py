@@ -78,19 +78,17 @@ def measure(config: Config, data: Prepared, folder: Path, out: Path) -> dict[str
 def _export(model: Any, path: Path, config: Config, data: Prepared) -> None:
     from scratch_onnx import export
 
-    metadata = {}
-    if isinstance(config, Recurrent) and data.vocabulary is not None:
-        # The interpreter's text pipeline finds these, and tokenises as TextVectorization does.
-        vocabulary = path.with_suffix(".vocab.txt")
-        vocabulary.write_text("\n".join(data.vocabulary) + "\n", encoding="utf-8", newline="\n")
-        metadata = {
-            "text_vocabulary": vocabulary.name,
-            "text_sequence_length": str(config.sequence_length),
-            "text_standardize": "lower_and_strip_punctuation",
-            "text_split": "whitespace",
-        }
-    sample = data.test.x[:32]
-    export.from_keras(model, path, class_names=data.classes, sample=sample, metadata=metadata)
+    text = None
+    if isinstance(config, Recurrent):
+        text = {"output_sequence_length": config.sequence_length}
+    export.from_keras(
+        model,
+        path,
+        class_names=data.classes,
+        sample=data.test.x[:32],
+        vocabulary=data.vocabulary,
+        text=text,
+    )
 
 
 def _described(path: Path, out: Path) -> dict[str, Any]:
