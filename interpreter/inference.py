@@ -64,6 +64,11 @@ def _without_weights(proto: ModelProto) -> ModelProto:
     light = ModelProto()
     light.ir_version = proto.ir_version
     light.opset_import.extend(proto.opset_import)
+    standard = {entry.domain: entry.version for entry in proto.opset_import}
+    for name, other in (("", "ai.onnx"), ("ai.onnx", "")):  # the one domain under both its names
+        if name not in standard:
+            version = standard.get(other, 1)
+            light.opset_import.append(onnx.OperatorSetIdProto(domain=name, version=version))
     light.functions.extend(proto.functions)
     graph = light.graph
     graph.name = proto.graph.name
@@ -81,8 +86,11 @@ def _without_weights(proto: ModelProto) -> ModelProto:
             )
         else:
             graph.initializer.append(tensor)
-    for sparse in proto.graph.sparse_initializer:
-        graph.sparse_initializer.append(sparse)
+    for sparse in proto.graph.sparse_initializer:  # dense wherever it is read
+        values = sparse.values
+        graph.initializer.append(
+            TensorProto(name=values.name, data_type=values.data_type, dims=sparse.dims)
+        )
     return light
 
 

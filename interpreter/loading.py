@@ -60,6 +60,13 @@ def convert(
     without a kernel pass, for looking at a model that cannot be run. Raises
     what ``load`` raises.
     """
+    try:
+        return _convert(proto, folders, title, supported)
+    except UnicodeDecodeError as error:
+        raise LoadError(f"{title} is damaged: it holds a name that is not UTF-8") from error
+
+
+def _convert(proto: ModelProto, folders: Folders, title: str, supported: bool) -> Model:
     if not proto.ir_version or not proto.HasField("graph"):
         raise LoadError(f"{title} is not an ONNX model: it holds no graph")
     if proto.ir_version > onnx.IR_VERSION:

@@ -167,14 +167,14 @@ def _external(proto: TensorProto, dtype: Dtype, folders: Folders) -> Array:
 
 def _path_of(location: str, title: str, folders: Folders) -> Path:
     """The file of a location that is inside the model's own folder, links followed."""
-    relative = Path(location.replace("\0", ".."))  # no path has a zero byte
-    path = (folders[0] / relative).resolve()
-    if (
-        not location
-        or relative.is_absolute()
-        or ".." in relative.parts
-        or not any(path.is_relative_to(folder) for folder in folders)
-    ):
+    relative = Path(location)
+    inside = location and "\0" not in location and not relative.is_absolute()
+    if inside and ".." not in relative.parts:
+        path = (folders[0] / relative).resolve()
+        inside = any(path.is_relative_to(folder) for folder in folders)
+    else:
+        inside = False
+    if not inside:
         raise LoadError(f"{title}, outside the model's own folder, which is refused")
     if not path.exists():
         raise LoadError(f"{title}, but there is no such file")
