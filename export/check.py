@@ -85,6 +85,7 @@ def first_difference(
     specs: Sequence[InputSpec],
     arrays: Sequence[Array],
     tolerance: Tolerance,
+    sample: Any = None,
 ) -> str | None:
     """Name the first layer, in the order of computation, whose output differs from Keras's.
 
@@ -94,6 +95,7 @@ def first_difference(
         layers: the paths of these outputs' layers, in order.
         specs, arrays: the inputs, and what to feed them.
         tolerance: how far a layer's output may be off.
+        sample: an input with the structure that a subclassed model takes.
 
     Returns:
         The layer's path, or None where every layer by itself is within the tolerance.
@@ -106,7 +108,7 @@ def first_difference(
         recorded.setdefault(path, []).extend(values)
 
     with quiet(), marked_layers(model, lambda _: None, record), unchanged_variables(model):
-        model(pack(model, arrays), training=False)
+        model(pack(model, arrays, sample), training=False)
     actual = run_onnx(probed, {spec.name: a for spec, a in zip(specs, arrays, strict=True)})
     for path, got in zip(layers, actual[-len(layers) :], strict=True):
         values = recorded.get(path)

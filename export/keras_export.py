@@ -149,7 +149,8 @@ def to_model_proto(
             f"opset {opset} cannot be written: tf2onnx and the Keras layers go from "
             f"{supported_opsets().start} to {supported_opsets().stop - 1}"
         )
-    return _converted(model, input_specs(model, sample), opset, class_names, metadata).proto
+    specs = input_specs(model, sample)
+    return _converted(model, specs, opset, sample, class_names, metadata).proto
 
 
 def _loaded(model: Any, builder: str | None, weights: str | os.PathLike[str] | None) -> Any:
@@ -165,13 +166,14 @@ def _converted(
     model: Any,
     specs: Sequence[InputSpec],
     opset: int,
+    sample: Any,
     class_names: Sequence[str] | None = None,
     metadata: Mapping[str, str] | None = None,
     *,
     probe: bool = False,
 ) -> Traced:
     """Trace, tidy and name the model, and write the metadata into it."""
-    traced = trace(model, specs, opset, probe=probe)
+    traced = trace(model, specs, opset, sample=sample, probe=probe)
     traced.proto = tidy(traced.proto, specs)
     apply_names(traced)
     traced.proto = infer_shapes(traced.proto)
@@ -223,13 +225,13 @@ def _checked(
 ) -> float:
     """The largest difference from Keras; raises where it is beyond the tolerance."""
     arrays = random_sample(model, specs) if sample is None else flatten_sample(sample, specs)
-    expected = predict(model, pack(model, arrays))
+    expected = predict(model, pack(model, arrays, sample))
     worst, wrong = compare(proto, specs, arrays, expected, tolerance)
     if wrong is None:
         return worst
-    probed = _converted(model, specs, opset, probe=True)
+    probed = _converted(model, specs, opset, sample, probe=True)
     layers = probed.outputs[len(expected) :]
-    layer = first_difference(model, probed.proto, layers, specs, arrays, tolerance)
+    layer = first_difference(model, probed.proto, layers, specs, arrays, tolerance, sample)
     first = f"the first layer that differs is {layer!r}" if layer else "no layer differs by itself"
     raise ExportError(
         f"the exported model differs from Keras: output {wrong!r} is off by up to {worst:.3g} "

@@ -259,15 +259,21 @@ def global_pooling(layer: Any) -> Call:
 
 
 def up_sampling(layer: Any) -> Call | None:
-    """UpSampling1D, 2D and 3D: one Resize by whole factors, nearest or (in 2-D) bilinear."""
+    """UpSampling1D, 2D and 3D: one Resize by whole factors.
+
+    For "bicubic" TensorFlow rounds the weights to a table of 1024 places, so
+    that Keras itself is off by up to 1e-3 where the factor is no power of 2.
+    """
     interpolation = getattr(layer, "interpolation", "nearest")
-    modes: dict[str, dict[str, str]] = {
+    half = {"coordinate_transformation_mode": "half_pixel"}
+    modes: dict[str, dict[str, Any]] = {
         "nearest": {
             "mode": "nearest",
             "coordinate_transformation_mode": "asymmetric",
             "nearest_mode": "floor",
         },
-        "bilinear": {"mode": "linear", "coordinate_transformation_mode": "half_pixel"},
+        "bilinear": {"mode": "linear", **half},
+        "bicubic": {"mode": "cubic", "cubic_coeff_a": -0.5, "exclude_outside": 1, **half},
     }
     if interpolation not in modes:
         return None
