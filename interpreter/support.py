@@ -147,7 +147,7 @@ def _check_attributes(node: Node, operator: Operator, schema: onnx.defs.OpSchema
 def _is_optional(position: int, operator: Operator, schema: onnx.defs.OpSchema | None) -> bool:
     """Whether the input at a position may be left out with more inputs behind it."""
     if schema is None:
-        return position >= operator.min_inputs
+        return position in operator.optional_inputs or position >= operator.min_inputs
     formal = schema.inputs[min(position, len(schema.inputs) - 1)]
     return formal.option is not onnx.defs.OpSchema.FormalParameterOption.Single
 
