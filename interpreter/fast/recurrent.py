@@ -15,9 +15,9 @@ import numpy as np
 from ..ops.slicing import check_indices
 from ..types import Array
 from . import fast
-from .cells import Gates, Weights, gates_of
-from .rows import Rows
-from .wave import Wave
+from .recurrent_cells import Gates, Weights, gates_of
+from .recurrent_rows import Rows
+from .recurrent_wave import Wave
 from .workspace import PerShape
 
 WAVE_BATCH = 16

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..fast import FAST
-from ..fast.cells import Weights, gates_of
+from ..fast.recurrent_cells import Weights, gates_of
 from ..graph import Graph, Node
 from ..types import Dim
 from ._index import Index, rebuild

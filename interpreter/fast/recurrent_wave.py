@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..types import Array
-from .cells import Gates, make_cell
+from .recurrent_cells import Gates, make_cell
 
 
 class Wave:
@@ -46,9 +47,8 @@ class Wave:
         self.h = np.zeros((waves + 1 if keep else 1, directions, batch, hidden), np.float32)
         states = list(self.h) if keep else [self.h[0]] * (waves + 1)
         self.before, self.after = states[:-1], states[1:]
-        self.products = np.zeros((count, directions, batch, hidden), np.float32)
-        operand, self.multiply, self.products = product(matrix, self.products, start, stop)
-        self.operands = [operand(state) for state in self.before]
+        self.product = Product(matrix, start, stop, batch)
+        self.multiplies = [self.product.of(state) for state in self.before]
         self.finals = [states[-1][..., last:]]
         if cell.cell_state is not None:
             self.finals.append(cell.cell_state[..., last:])
@@ -77,17 +77,18 @@ class Wave:
         return self.finals
 
     def _advance(self, start: int, stop: int) -> None:
-        add, multiply, update = np.add, self.multiply, self.cell.update
-        products, gates = self.products, self.cell.gates
+        add, update = np.add, self.cell.update
+        matrix, target, products = self.product.matrix, self.product.target, self.product.out
+        gates = self.cell.gates
         steps = slice(start, stop)
-        for operand, x, h, h_next in zip(
-            self.operands[steps],
+        for multiply, x, h, h_next in zip(
+            self.multiplies[steps],
             self.inputs[steps],
             self.before[steps],
             self.after[steps],
             strict=True,
         ):
-            multiply(operand)
+            multiply(matrix, target)
             add(products, x, gates)
             update(h, h_next)
 
@@ -139,47 +140,45 @@ def after_reset_of(layers: Sequence[Gates], edges: Sequence[int]) -> Array | Non
     return matrix
 
 
-Operand = Any
-"""What ``multiply`` takes: a view of a state, made once."""
+class Product:
+    """A state (D, N, H) times the gates ``start`` to ``stop`` of a matrix (G, D, H, H).
 
-
-def product(
-    matrix: Array, out: Array, start: int, stop: int
-) -> tuple[Callable[[Array], Operand], Callable[[Operand], Any], Array]:
-    """How a state (D, N, H) is multiplied by gates ``start`` to ``stop`` of a matrix.
-
-    Returns what makes an operand of a state, what multiplies an operand, and where
-    the products are then: (G, D, N, H), 0 for the other gates. ``dot`` on one row costs
-    a third of what ``matmul`` does.
+    ``of(h)(matrix, target)`` computes it into ``out`` (G, D, N, H), in which the
+    other gates are 0. On one row ``dot`` costs a third of what ``matmul`` does.
     """
-    count, directions, batch, hidden = out.shape
-    used = matrix[start:stop]
-    if batch > 1:
-        target, matmul = out[start:stop], np.matmul
 
-        def multiply(h: Array) -> None:
-            matmul(h, used, target)
+    matrix: Any
+    target: Any
+    of: Callable[[Array], Callable[[Any, Any], Any]]
 
-        return (lambda h: h), multiply, out
-    rows = np.zeros((directions, count * hidden), np.float32)
-    targets = [row[start * hidden : stop * hidden] for row in rows]
-    flat = [
-        np.ascontiguousarray(used[:, d].swapaxes(0, 1)).reshape(hidden, -1)
-        for d in range(directions)
-    ]
-    products = rows.reshape(directions, count, hidden).swapaxes(0, 1)[:, :, None]
-    if directions == 1:
-        (single,), (row,) = flat, targets
+    def __init__(self, matrix: Array, start: int, stop: int, batch: int) -> None:
+        count, directions, hidden, _ = matrix.shape
+        matrix = matrix[start:stop]
+        if batch > 1:
+            self.out = np.zeros((count, directions, batch, hidden), np.float32)
+            self.matrix, self.target = matrix, self.out[start:stop]
+            self.of = lambda h: partial(np.matmul, h)
+            return
+        rows = np.zeros((directions, count * hidden), np.float32)
+        self.out = rows.reshape(directions, count, 1, hidden).swapaxes(0, 1)
+        targets = list(rows[:, start * hidden : stop * hidden])
+        matrices = [
+            np.ascontiguousarray(matrix[:, d].swapaxes(0, 1)).reshape(hidden, -1)
+            for d in range(directions)
+        ]
+        if directions == 1:
+            (self.matrix,), (self.target,) = matrices, targets
+            self.of = lambda h: h.reshape(-1).dot
+        else:
+            self.matrix, self.target = matrices, targets
+            self.of = lambda h: _dots(*h.reshape(directions, -1))
 
-        def multiply_row(h: Array) -> None:
-            h.dot(single, row)
 
-        return (lambda h: h.reshape(-1)), multiply_row, products
+def _dots(forward: Array, backward: Array) -> Callable[[Any, Any], None]:
+    forward_dot, backward_dot = forward.dot, backward.dot
 
-    (forward, backward), (left, right) = flat, targets
+    def dots(matrices: Sequence[Array], targets: Sequence[Array]) -> None:
+        forward_dot(matrices[0], targets[0])
+        backward_dot(matrices[1], targets[1])
 
-    def multiply_rows(h: tuple[Array, Array]) -> None:
-        h[0].dot(forward, left)
-        h[1].dot(backward, right)
-
-    return (lambda h: tuple(h.reshape(2, -1))), multiply_rows, products
+    return dots

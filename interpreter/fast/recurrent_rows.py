@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ..types import Array
-from .cells import Cell, Gates, Update, make_cell
+from .recurrent_cells import Cell, Gates, Update, make_cell
 
 Step: TypeAlias = tuple[Array, ...]
 """What comes in at a step, one a direction: (N, I), or indices (N,)."""
