@@ -62,8 +62,14 @@ def convert(
     """
     try:
         return _convert(proto, folders, title, supported)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise LoadError(f"{title} is damaged: it holds a name that is not UTF-8") from error
+
+
+def _check_names(*names: Any) -> None:
+    # protobuf gives a string that is not UTF-8 as bytes.
+    if bytes in map(type, names):
+        raise UnicodeError("a name that is not UTF-8")
 
 
 def _convert(proto: ModelProto, folders: Folders, title: str, supported: bool) -> Model:
@@ -74,6 +80,9 @@ def _convert(proto: ModelProto, folders: Folders, title: str, supported: bool) -
             f"{title} is of IR version {proto.ir_version}; the installed onnx package knows up to "
             f"{onnx.IR_VERSION}: update it, or save the model with an older one"
         )
+    _check_names(proto.producer_name, proto.producer_version, proto.domain, proto.doc_string)
+    for item in proto.metadata_props:
+        _check_names(item.key, item.value)
     opsets = _opsets(proto, title)
     reader = _Reader(opsets, folders)
     functions = {}
@@ -118,7 +127,10 @@ def _opsets(proto: ModelProto, title: str) -> dict[str, int]:
 
 def _imports(entries: Iterable[onnx.OperatorSetIdProto], title: str) -> dict[str, int]:
     """The opsets that a model or a function imports, if the onnx package knows them."""
-    opsets = {DOMAIN_ALIASES.get(entry.domain, entry.domain): entry.version for entry in entries}
+    opsets = {}
+    for entry in entries:
+        _check_names(entry.domain)
+        opsets[DOMAIN_ALIASES.get(entry.domain, entry.domain)] = entry.version
     for domain, version in opsets.items():
         known = _newest_opsets().get(domain)
         name = domain or "ai.onnx"
@@ -197,6 +209,7 @@ class _Reader:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise ModelError(f"graph '{proto.name}' nests deeper than {MAX_DEPTH} subgraphs")
+        _check_names(proto.name)
         initializers: dict[str, Array] = {}
         for tensor in proto.initializer:
             self.add(initializers, tensor.name, read_tensor(tensor, self.folders))
@@ -219,6 +232,7 @@ class _Reader:
 
     @staticmethod
     def add(initializers: dict[str, Array], name: str, array: Array) -> None:
+        _check_names(name)
         if not name:
             raise ModelError("an initialiser has no name")
         if name in initializers:
@@ -227,12 +241,15 @@ class _Reader:
 
     @staticmethod
     def type(value: ValueInfoProto) -> Type | None:
+        _check_names(value.name)
         try:
             return type_of_proto(value.type)
         except ValueError as error:
             raise ModelError(f"the type of '{value.name}' is wrong: {error}") from None
 
     def node(self, proto: NodeProto, index: int) -> Node:
+        _check_names(proto.op_type, proto.domain, proto.name, proto.overload)
+        _check_names(*proto.input, *proto.output)
         domain = DOMAIN_ALIASES.get(proto.domain, proto.domain)
         attributes: dict[str, Any] = {}
         for attribute in proto.attribute:
@@ -264,6 +281,7 @@ class _Reader:
 
     def attribute(self, proto: AttributeProto) -> Any:
         """The attribute's Python value: tuples for lists, str for bytes, arrays for tensors."""
+        _check_names(proto.name, proto.ref_attr_name)
         if proto.ref_attr_name:
             return AttributeRef(proto.ref_attr_name)
         kind = proto.type
@@ -304,6 +322,8 @@ def read_function(
 ) -> Function:
     """A function as a dataclass; its nodes have the opsets that the function imports."""
     opsets = {**model_opsets, **_imports(proto.opset_import, f"the function {proto.name}")}
+    _check_names(proto.name, proto.domain, proto.overload)
+    _check_names(*proto.input, *proto.output, *proto.attribute)
     reader = _Reader(opsets, folders)
     attributes: dict[str, Any] = dict.fromkeys(proto.attribute)
     attributes.update({item.name: reader.attribute(item) for item in proto.attribute_proto})

