@@ -14,12 +14,20 @@ from ._shared import in_float32, normalise_axis
 
 
 @op("Softmax", since=13)
-@in_float32
 def softmax(x: Array, *, axis: int = -1) -> Array:
-    """``exp(x) / sum(exp(x))`` along ``axis``, with the largest element taken off first."""
+    """``exp(x) / sum(exp(x))`` along ``axis``, with the largest element taken off first.
+
+    Half precision is rounded after each of these steps, as in the standard's function
+    body: its cases for float16 leave no room for less rounding.
+    """
     y = np.exp(_below_largest(x, axis))
-    y /= y.sum(axis=axis, keepdims=True)
+    y /= _sum(y, axis)
     return y
+
+
+@in_float32
+def _sum(x: Array, axis: int) -> Array:
+    return x.sum(axis=axis, keepdims=True)
 
 
 @op("LogSoftmax", since=13)
