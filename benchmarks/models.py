@@ -71,6 +71,20 @@ def _application(name: str, top: bool = True) -> Any:
     )
 
 
+def _encoder(blocks: int = 6, width: int = 384, heads: int = 12) -> Any:
+    """A BERT-like encoder on embedded tokens: post-norm blocks of attention and a GELU layer."""
+    from keras import Input, Model, layers
+
+    tokens = Input((128, width))
+    x = tokens
+    for _ in range(blocks):
+        attended = layers.MultiHeadAttention(heads, width // heads)(x, x)
+        x = layers.LayerNormalization(epsilon=1e-6)(layers.Add()([x, attended]))
+        inner = layers.Dense(width)(layers.Dense(4 * width, activation="gelu")(x))
+        x = layers.LayerNormalization(epsilon=1e-6)(layers.Add()([x, inner]))
+    return Model(tokens, x)
+
+
 CASES: dict[str, Case] = {
     "cnn": Case(_cnn, _images(32)),
     "lstm": Case(lambda: _text("LSTM", (64, 32), 72), _tokens(72)),
@@ -87,6 +101,9 @@ CASES: dict[str, Case] = {
     "mobilenetv2": Case(lambda: _application("MobileNetV2"), _images(224), (1, 8)),
     "vgg16": Case(lambda: _application("VGG16", top=False), _images(224), (1, 8)),
     "densenet121": Case(lambda: _application("DenseNet121"), _images(224), (1, 8)),
+    "encoder": Case(
+        _encoder, lambda rng, batch: rng.standard_normal((batch, 128, 384), np.float32), (1, 8)
+    ),
     "efficientnetb0": Case(lambda: _application("EfficientNetB0"), _images(224), (1, 8)),
 }
 

@@ -7,6 +7,10 @@ import numpy as np
 from ..types import Array
 from . import fast
 from .epilogue import Epilogue
+from .parallel import share
+
+WORK = 8
+"""About how many multiplications an element of an activation is worth."""
 
 
 @fast("Activation")
@@ -17,8 +21,15 @@ class Activation:
         self.epilogue = Epilogue(None, activation, activation_parameters)
 
     def __call__(self, x: Array) -> Array:
-        y = np.array(x, order="C")
-        self.epilogue(y)
+        y = np.empty(x.shape, np.float32)
+        source, target = np.ascontiguousarray(x).reshape(-1), y.reshape(-1)
+
+        def part(index: int, parts: int) -> None:
+            mine = slice(y.size * index // parts, y.size * (index + 1) // parts)
+            np.copyto(target[mine], source[mine])
+            self.epilogue(target[mine])
+
+        share(part, float(y.size) * WORK)
         return y
 
 

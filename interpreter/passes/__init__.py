@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from ..fast import FAST
 from ..graph import Graph
+from .activations import find_gelu, find_silu
 from .cleanup import drop_dead, drop_identities
 from .constants import fold_constants
-from .fuse import find_silu, find_spatial_mean, fold_pads, fuse_epilogues, make_dense
+from .fuse import fold_pads, fuse_epilogues
 from .layout import channels_last
+from .products import find_spatial_mean, make_dense, make_rows
 from .recurrent import join_recurrent
 from .scale import fold_scale
 
@@ -22,9 +24,11 @@ PASSES: tuple[Pass, ...] = (
     drop_dead,
     fold_scale,
     find_silu,
+    find_gelu,
     join_recurrent,
     channels_last,
     make_dense,
+    make_rows,
     drop_identities,
     find_spatial_mean,
     fold_pads,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from ..checking import reads
 from ..graph import Graph, Node
 from ..types import Array, TensorType, Type
@@ -52,6 +54,11 @@ class Index:
             array = self.constants[name]
             return TensorType(array.dtype, array.shape)
         return known if isinstance(known, TensorType) else None
+
+    def is_float32(self, name: str) -> bool:
+        """Whether a value is known to be a float32 tensor."""
+        known = self.tensor(name)
+        return known is not None and known.dtype == np.float32
 
     def rank(self, name: str) -> int | None:
         """The rank of a value, None where it is not known."""

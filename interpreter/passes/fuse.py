@@ -4,79 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..fast import FAST
 from ..graph import Graph, Node
-from ..types import Array, TensorType
+from ..types import TensorType
 from ._index import Index, rebuild
+from .activations import activation_of
 
 _MONOTONE = ("", "Relu", "Clip", "Sigmoid", "Tanh", "HardSigmoid")
 """Activations before which a max pool may be taken: f(max(a, b)) = max(f(a), f(b))."""
-
-
-class Activation(NamedTuple):
-    """An activation's name and parameters, as ``fast.epilogue.activation`` takes them."""
-
-    kind: str
-    parameters: tuple[float, ...] = ()
-
-
-def activation_of(node: Node, index: Index) -> Activation | None:
-    """The activation that a node computes of its first input, None where it is none of ours."""
-    attributes = node.attributes
-    if node.domain == FAST and node.op_type == "Activation":
-        return Activation(attributes["activation"], attributes.get("activation_parameters", ()))
-    if node.domain or len(node.outputs) != 1:
-        return None
-    if node.op_type in ("Relu", "Sigmoid", "Tanh", "HardSwish"):
-        return Activation(node.op_type)
-    if node.op_type == "LeakyRelu":
-        return Activation("LeakyRelu", (attributes.get("alpha", 0.01),))
-    if node.op_type == "HardSigmoid":
-        return Activation(
-            "HardSigmoid", (attributes.get("alpha", 0.2), attributes.get("beta", 0.5))
-        )
-    if node.op_type == "Clip":
-        limits = [attributes.get("min", -np.inf), attributes.get("max", np.inf)]
-        for position, name in enumerate(node.inputs[1:3]):
-            if name:
-                limit = index.constants.get(name)
-                if limit is None:
-                    return None
-                limits[position] = float(limit)
-        return Activation("Clip", (limits[0], limits[1]))
-    return None
-
-
-def find_silu(graph: Graph) -> Graph:
-    """x * Sigmoid(x), which exporters write as two nodes, is one activation."""
-    index = Index(graph)
-    changes: dict[int, Sequence[Node]] = {}
-    for position, node in enumerate(graph.nodes):
-        if node.domain or node.op_type != "Sigmoid" or not _is_float32(node.inputs[0], index):
-            continue
-        after = index.only_reader(node.outputs[0])
-        if after is None:
-            continue
-        product = graph.nodes[after]
-        if product.domain or product.op_type != "Mul" or product.opset < 7:
-            continue
-        if set(product.inputs) != {node.inputs[0], node.outputs[0]}:
-            continue
-        changes[position] = ()
-        changes[after] = (
-            replace(
-                product,
-                op_type="Activation",
-                domain=FAST,
-                inputs=(node.inputs[0],),
-                attributes={"activation": "Silu"},
-            ),
-        )
-    return rebuild(graph, changes) if changes else graph
 
 
 def fold_pads(graph: Graph) -> Graph:
@@ -103,87 +41,6 @@ def fold_pads(graph: Graph) -> Graph:
         inputs = (before.inputs[0], *node.inputs[1:])
         changes[position] = (replace(node, inputs=inputs, attributes=attributes),)
     return rebuild(graph, changes) if changes else graph
-
-
-def find_spatial_mean(graph: Graph) -> Graph:
-    """The mean over height and width of a channels-last image is a global average pool."""
-    index = Index(graph)
-    changes: dict[int, Sequence[Node]] = {}
-    constants: dict[str, Array] = {}
-    for position, node in enumerate(graph.nodes):
-        if node.domain or node.op_type != "ReduceMean" or not _is_float32(node.inputs[0], index):
-            continue
-        axes = node.attributes.get("axes")
-        if axes is None and len(node.inputs) > 1 and node.inputs[1] in index.constants:
-            axes = tuple(int(axis) for axis in index.constants[node.inputs[1]])
-        if index.rank(node.inputs[0]) != 4 or {axis % 4 for axis in axes or ()} != {1, 2}:
-            continue
-        pooled, shape = f"{node.outputs[0]}/pooled", f"{node.outputs[0]}/shape"
-        keeps = node.attributes.get("keepdims", 1)
-        outputs = node.outputs if keeps else (pooled,)
-        pool = replace(
-            node,
-            op_type="GlobalAveragePool",
-            domain=FAST,
-            inputs=node.inputs[:1],
-            outputs=outputs,
-            attributes={},
-        )
-        changes[position] = (pool,)
-        if not keeps:
-            constants[shape] = np.array([0, -1])
-            reshape = Node("Reshape", (pooled, shape), node.outputs, name=node.name, opset=14)
-            changes[position] = (pool, reshape)
-    return rebuild(graph, changes, constants) if changes else graph
-
-
-def make_dense(graph: Graph) -> Graph:
-    """Gemm and MatMul with a constant matrix become fast nodes."""
-    index = Index(graph)
-    changes: dict[int, Sequence[Node]] = {}
-    for position, node in enumerate(graph.nodes):
-        if node.domain or node.op_type not in ("Gemm", "MatMul"):
-            continue
-        known = index.tensor(node.inputs[0])
-        weight = index.constants.get(node.inputs[1])
-        if known is None or known.dtype != np.float32 or known.shape is None or weight is None:
-            continue
-        if weight.ndim != 2 or len(known.shape) < 2 or 0 in weight.shape:
-            continue
-        attributes: dict[str, Any] = {}
-        if node.op_type == "Gemm":
-            if node.attributes.get("transA", 0) or len(known.shape) != 2:
-                continue
-            if node.attributes.get("transB", 0):
-                weight = weight.T
-            alpha = node.attributes.get("alpha", 1.0)
-            weight = weight if alpha == 1 else (weight * np.float64(alpha)).astype(np.float32)
-            if len(node.inputs) > 2 and node.inputs[2]:
-                bias = _row(node.inputs[2], weight.shape[1], index)
-                if bias is None:
-                    continue
-                beta = np.float64(node.attributes.get("beta", 1.0))
-                attributes["bias"] = (bias * beta).astype(np.float32)
-        changes[position] = (
-            replace(
-                node,
-                op_type="Dense",
-                domain=FAST,
-                inputs=(node.inputs[0],),
-                attributes={"weight": weight, **attributes},
-            ),
-        )
-    return rebuild(graph, changes) if changes else graph
-
-
-def _row(name: str, width: int, index: Index) -> Array | None:
-    """A constant that is the same in each row, as an array of that width."""
-    array = index.constants.get(name)
-    if array is None or array.ndim > 2 or (array.ndim == 2 and array.shape[0] != 1):
-        return None
-    if array.size not in (1, width):
-        return None
-    return np.broadcast_to(array.reshape(-1), (width,))
 
 
 def fuse_epilogues(graph: Graph) -> Graph:
@@ -220,7 +77,7 @@ def _fuse(node: Node, after: Node, index: Index) -> Node | None:
             return None
         if attributes.get("pool") == "max" and found.kind not in _MONOTONE:
             return None
-        if attributes.get("pool") == "average" or not _is_float32(node.outputs[0], index):
+        if attributes.get("pool") == "average" or not index.is_float32(node.outputs[0]):
             return None
         attributes["activation"] = found.kind
         attributes["activation_parameters"] = found.parameters
@@ -285,8 +142,3 @@ def _fuse_pool(node: Node, pool: Node, kind: str) -> Node | None:
     if attributes["group"] > 1:
         return None
     return replace(node, attributes={**attributes, "pool": kind, "pool_shape": shape})
-
-
-def _is_float32(name: str, index: Index) -> bool:
-    known = index.tensor(name)
-    return known is not None and known.dtype == np.float32

@@ -1,0 +1,181 @@
+"""Activations in place, on float32 blocks that stay in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..types import Array
+from .workspace import scratch
+
+InPlace = Callable[[Array], None]
+
+CHUNK = 1 << 14
+"""Elements that are worked on at a time: 64 KiB, so that a chain of passes stays in the cache."""
+
+_ZEROS = np.zeros(CHUNK, np.float32)
+_ZEROS.flags.writeable = False
+_HALF = np.array(0.5, np.float32)
+_ONE = np.array(1, np.float32)
+
+
+def in_chunks(function: InPlace) -> InPlace:
+    """The function applied to a contiguous array a chunk at a time."""
+
+    def chunked(y: Array) -> None:
+        flat = y.reshape(-1)
+        if flat.size <= CHUNK:
+            function(flat)
+            return
+        for start in range(0, flat.size, CHUNK):
+            function(flat[start : start + CHUNK])
+
+    return chunked
+
+
+@in_chunks
+def relu_(y: Array) -> None:
+    """max(y, 0). NumPy's maximum with a scalar is not vectorised; of two arrays it is."""
+    np.maximum(y, _ZEROS[: y.size], out=y)
+
+
+def _clip(low: float, high: float) -> InPlace:
+    bottom, top = np.array(low, np.float32), np.array(high, np.float32)
+
+    @in_chunks
+    def clip(y: Array) -> None:
+        if low == 0:
+            relu_(y)
+        elif low > -np.inf:
+            np.maximum(y, bottom, out=y)
+        if high < np.inf:
+            np.minimum(y, top, out=y)
+
+    return clip
+
+
+@in_chunks
+def sigmoid_(y: Array) -> None:
+    """1/2 + 1/2 tanh(y/2): it cannot overflow, and is faster than by exp."""
+    np.multiply(y, _HALF, out=y)
+    np.tanh(y, out=y)
+    np.multiply(y, _HALF, out=y)
+    np.add(y, _HALF, out=y)
+
+
+@in_chunks
+def tanh_(y: Array) -> None:
+    """tanh(y)."""
+    np.tanh(y, out=y)
+
+
+@in_chunks
+def silu_(y: Array) -> None:
+    """y sigmoid(y) = y/2 + y/2 tanh(y/2)."""
+    half = scratch("activation", y.size)
+    np.multiply(y, _HALF, out=half)
+    np.tanh(half, out=y)
+    np.multiply(y, half, out=y)
+    np.add(y, half, out=y)
+
+
+def _hard_sigmoid(alpha: float, beta: float) -> InPlace:
+    slope, offset = np.array(alpha, np.float32), np.array(beta, np.float32)
+
+    @in_chunks
+    def hard_sigmoid(y: Array) -> None:
+        np.multiply(y, slope, out=y)
+        np.add(y, offset, out=y)
+        relu_(y)
+        np.minimum(y, _ONE, out=y)
+
+    return hard_sigmoid
+
+
+@in_chunks
+def hard_swish_(y: Array) -> None:
+    """y HardSigmoid(y) with alpha = 1/6 and beta = 1/2."""
+    gate = scratch("activation", y.size)
+    np.copyto(gate, y)
+    _GATE(gate)
+    np.multiply(y, gate, out=y)
+
+
+_GATE = _hard_sigmoid(1 / 6, 0.5)
+
+
+def _leaky_relu(alpha: float) -> InPlace:
+    slope = np.array(alpha, np.float32)
+
+    @in_chunks
+    def leaky_relu(y: Array) -> None:
+        # For 0 <= alpha <= 1 it is the larger of y and alpha y; else the sign decides.
+        if 0 <= alpha <= 1:
+            scaled = scratch("activation", y.size)
+            np.multiply(y, slope, out=scaled)
+            np.maximum(y, scaled, out=y)
+        else:
+            np.multiply(y, slope, out=y, where=y < 0)
+
+    return leaky_relu
+
+
+# P of erf(x) = tanh(x P(x²)): a least maximum fit of atanh(erf(x)) / x for |x| <= 4, of degree 6,
+# weighted by erf's slope. In float32 erf is then within 1.4e-7 of the true value everywhere: past 4
+# the argument keeps growing and tanh is 1.
+_ERF = [
+    np.array(coefficient, np.float32)
+    for coefficient in (
+        1.58955261e-07,
+        -5.98562169e-06,
+        8.97122134e-05,
+        -6.25718582e-04,
+        -1.84384979e-04,
+        1.02765482e-01,
+        1.12837971e00,
+    )
+]
+_SQRT_HALF = np.array(0.5**0.5, np.float32)
+
+
+@in_chunks
+def gelu_(y: Array) -> None:
+    """y/2 (1 + erf(y / sqrt(2))), with erf as a tanh of a polynomial."""
+    square, value = scratch("activation", 2, y.size)
+    np.multiply(y, _SQRT_HALF, out=value)
+    np.multiply(value, value, out=square)
+    inner = scratch("activation inner", y.size)
+    np.multiply(square, _ERF[0], out=inner)
+    for coefficient in _ERF[1:-1]:
+        np.add(inner, coefficient, out=inner)
+        np.multiply(inner, square, out=inner)
+    np.add(inner, _ERF[-1], out=inner)
+    np.multiply(inner, value, out=inner)
+    np.tanh(inner, out=inner)
+    np.multiply(y, _HALF, out=value)
+    np.multiply(inner, value, out=inner)
+    np.add(inner, value, out=y)
+
+
+_MAKERS: dict[str, Callable[..., InPlace]] = {
+    "Relu": lambda: relu_,
+    "Clip": _clip,
+    "Sigmoid": lambda: sigmoid_,
+    "Tanh": lambda: tanh_,
+    "Silu": lambda: silu_,
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": lambda: hard_swish_,
+    "LeakyRelu": _leaky_relu,
+    "Gelu": lambda: gelu_,
+}
+
+
+def activation(kind: str, parameters: tuple[float, ...] = ()) -> InPlace | None:
+    """The activation of that name, in place, for contiguous arrays; None for none.
+
+    Each has the definition of the operator of the same name; ``Silu`` is
+    x sigmoid(x), ``Gelu`` the exact form. ``parameters`` are those of the
+    operator, in the order of its specification.
+    """
+    return _MAKERS[kind](*parameters) if kind else None

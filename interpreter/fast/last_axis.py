@@ -1,0 +1,107 @@
+"""Kernels along the last axis: softmax and layer normalisation, some rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..types import Array
+from . import fast
+from .activations import CHUNK
+from .parallel import share
+from .workspace import scratch
+
+WORK = 8
+"""About how many multiplications an element of these kernels is worth."""
+
+
+def _by_rows(x: Array, kernel: Callable[[Array, Array], None]) -> Array:
+    """``kernel(rows of x, rows of the result)`` over blocks that stay in the cache, in threads."""
+    y = np.empty(x.shape, np.float32)
+    if y.size == 0:
+        return y
+    width = x.shape[-1]
+    source, target = np.ascontiguousarray(x).reshape(-1, width), y.reshape(-1, width)
+    count = max(1, CHUNK // width)
+
+    def part(index: int, parts: int) -> None:
+        first, last = len(source) * index // parts, len(source) * (index + 1) // parts
+        for start in range(first, last, count):
+            stop = min(start + count, last)
+            kernel(source[start:stop], target[start:stop])
+
+    share(part, float(x.size) * WORK)
+    return y
+
+
+@fast("Softmax")
+class Softmax:
+    """exp(x - max) / sum of it, along the last axis."""
+
+    def __call__(self, x: Array) -> Array:
+        return _by_rows(x, self._rows)
+
+    @staticmethod
+    def _rows(x: Array, y: Array) -> None:
+        edge = scratch("edge", len(x), 1)
+        np.maximum.reduce(x, axis=1, keepdims=True, out=edge)
+        np.subtract(x, edge, out=y)
+        np.exp(y, out=y)
+        np.matmul(y, np.ones((y.shape[1], 1), np.float32), out=edge)  # BLAS sums fastest
+        np.divide(1, edge, out=edge)
+        np.multiply(y, edge, out=y)
+
+
+@fast("LayerNormalization")
+class LayerNormalization:
+    """(x - mean) / sqrt(variance + epsilon) * scale + bias, along the last axis."""
+
+    def __init__(self, *, scale: Array, bias: Array | None, epsilon: float) -> None:
+        self.scale = np.ascontiguousarray(scale, np.float32)
+        self.bias = None if bias is None else np.ascontiguousarray(bias, np.float32)
+        self.epsilon = np.float32(epsilon)
+        # A mean is a product with this column, which BLAS adds up fastest.
+        self.mean = np.full((scale.size, 1), 1 / max(1, scale.size), np.float32)
+
+    def __call__(self, x: Array) -> Array:
+        if x.shape[-1] != self.scale.size:
+            raise ValueError(f"the last axis is {x.shape[-1]} long; Scale is for {self.scale.size}")
+        return _by_rows(x, self._rows)
+
+    def _rows(self, x: Array, y: Array) -> None:
+        edge = scratch("edge", len(x), 1)
+        square = scratch("square", *x.shape)
+        np.matmul(x, self.mean, out=edge)
+        np.subtract(x, edge, out=y)
+        np.multiply(y, y, out=square)
+        np.matmul(square, self.mean, out=edge)
+        np.add(edge, self.epsilon, out=edge)
+        np.sqrt(edge, out=edge)
+        np.divide(y, edge, out=y)
+        np.multiply(y, self.scale, out=y)
+        if self.bias is not None:
+            np.add(y, self.bias, out=y)
+
+
+@fast("MatMul")
+class MatMul:
+    """The product of two stacks of matrices, the stack shared between the threads."""
+
+    def __call__(self, a: Array, b: Array) -> Array:
+        stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        if a.shape[-1] != b.shape[-2] or not stack:
+            return np.matmul(a, b)
+        y = np.empty((*stack, a.shape[-2], b.shape[-1]), np.float32)
+        a = np.broadcast_to(a, (*stack, *a.shape[-2:]))
+        b = np.broadcast_to(b, (*stack, *b.shape[-2:]))
+        axis = int(np.argmax(stack))  # the longest axis of the stack is cut
+        count = stack[axis]
+
+        def part(index: int, parts: int) -> None:
+            mine = slice(count * index // parts, count * (index + 1) // parts)
+            piece = (slice(None),) * axis + (mine,)
+            np.matmul(a[piece], b[piece], out=y[piece])
+
+        share(part, float(y.size) * a.shape[-1])
+        return y

@@ -1,0 +1,160 @@
+"""Activations: which a node computes, and those that exporters write as several nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ..fast import FAST
+from ..graph import Graph, Node
+from ._index import Index, rebuild
+
+
+class Activation(NamedTuple):
+    """An activation's name and parameters, as ``fast.epilogue.activation`` takes them."""
+
+    kind: str
+    parameters: tuple[float, ...] = ()
+
+
+def activation_of(node: Node, index: Index) -> Activation | None:
+    """The activation that a node computes of its first input, None where it is none of ours."""
+    attributes = node.attributes
+    if node.domain == FAST and node.op_type == "Activation":
+        return Activation(attributes["activation"], attributes.get("activation_parameters", ()))
+    if node.domain or len(node.outputs) != 1:
+        return None
+    if node.op_type in ("Relu", "Sigmoid", "Tanh", "HardSwish"):
+        return Activation(node.op_type)
+    if node.op_type == "LeakyRelu":
+        return Activation("LeakyRelu", (attributes.get("alpha", 0.01),))
+    if node.op_type == "HardSigmoid":
+        return Activation(
+            "HardSigmoid", (attributes.get("alpha", 0.2), attributes.get("beta", 0.5))
+        )
+    if node.op_type == "Clip":
+        limits = [attributes.get("min", -np.inf), attributes.get("max", np.inf)]
+        for position, name in enumerate(node.inputs[1:3]):
+            if name:
+                limit = index.constants.get(name)
+                if limit is None:
+                    return None
+                limits[position] = float(limit)
+        return Activation("Clip", (limits[0], limits[1]))
+    return None
+
+
+def find_silu(graph: Graph) -> Graph:
+    """x * Sigmoid(x), which exporters write as two nodes, is one activation."""
+    index = Index(graph)
+    changes: dict[int, Sequence[Node]] = {}
+    for position, node in enumerate(graph.nodes):
+        if node.domain or node.op_type != "Sigmoid" or not index.is_float32(node.inputs[0]):
+            continue
+        after = index.only_reader(node.outputs[0])
+        if after is None:
+            continue
+        product = graph.nodes[after]
+        if product.domain or product.op_type != "Mul" or product.opset < 7:
+            continue
+        if set(product.inputs) != {node.inputs[0], node.outputs[0]}:
+            continue
+        changes[position] = ()
+        changes[after] = (
+            replace(
+                product,
+                op_type="Activation",
+                domain=FAST,
+                inputs=(node.inputs[0],),
+                attributes={"activation": "Silu"},
+            ),
+        )
+    return rebuild(graph, changes) if changes else graph
+
+
+def find_gelu(graph: Graph) -> Graph:
+    """The exact GELU, x/2 (1 + erf(x / sqrt(2))), in the forms that exporters write it in."""
+    index = Index(graph)
+    changes: dict[int, Sequence[Node]] = {}
+    for node in graph.nodes:
+        if node.domain or node.op_type != "Erf" or not index.is_float32(node.inputs[0]):
+            continue
+        source, factor = _scaled(node.inputs[0], index)
+        if not np.isclose(abs(factor), 0.5**0.5, rtol=1e-5):
+            continue
+        after = index.only_reader(node.outputs[0])
+        if after is None or not _is_one_plus(graph.nodes[after], node.outputs[0], factor, index):
+            continue
+        last = _half_product(after, source, index)
+        if last is not None:
+            changes[last] = (
+                replace(
+                    graph.nodes[last],
+                    op_type="Activation",
+                    domain=FAST,
+                    inputs=(source,),
+                    attributes={"activation": "Gelu"},
+                ),
+            )
+    return rebuild(graph, changes) if changes else graph
+
+
+def _scalar(name: str, index: Index) -> float | None:
+    array = index.constants.get(name)
+    return float(array.reshape(-1)[0]) if array is not None and array.size == 1 else None
+
+
+def _scaled(name: str, index: Index) -> tuple[str, float]:
+    """The value that ``name`` is a multiple of, and the factor."""
+    factor = 1.0
+    while True:
+        node = index.maker(name)
+        if node is None or node.domain or node.op_type not in ("Neg", "Mul", "Div"):
+            return name, factor
+        if node.op_type == "Neg":
+            name, factor = node.inputs[0], -factor
+            continue
+        first, second = node.inputs
+        number = _scalar(second, index)
+        if number is None and node.op_type == "Mul":
+            first, number = second, _scalar(first, index)
+        if not number:
+            return name, factor
+        name, factor = first, factor * number if node.op_type == "Mul" else factor / number
+
+
+def _is_one_plus(node: Node, erf: str, factor: float, index: Index) -> bool:
+    """Whether the node is 1 + erf(x / sqrt(2)): the erf of -x is subtracted."""
+    if node.domain or node.op_type not in ("Add", "Sub"):
+        return False
+    first, second = node.inputs
+    if node.op_type == "Add":
+        other = second if first == erf else first
+        return factor > 0 and _scalar(other, index) == 1
+    return factor < 0 and second == erf and _scalar(first, index) == 1
+
+
+def _half_product(position: int, source: str, index: Index) -> int | None:
+    """The node behind ``position`` that has multiplied its value by x and by 1/2."""
+    factor, has_source = 1.0, False
+    while not (has_source and np.isclose(factor, 0.5)):
+        value = index.graph.nodes[position].outputs[0]
+        after = index.only_reader(value)
+        node = None if after is None else index.graph.nodes[after]
+        if node is None or node.domain or node.op_type != "Mul" or set(node.inputs) == {value}:
+            return None
+        other = node.inputs[1] if node.inputs[0] == value else node.inputs[0]
+        number = _scalar(other, index)
+        if number is not None:
+            factor *= number
+        else:
+            base, scale = _scaled(other, index)
+            if base != source or has_source:
+                return None
+            factor, has_source = factor * scale, True
+        assert after is not None
+        position = after
+    return position
