@@ -83,7 +83,7 @@ class Figure:
     svg: str
     description: str
     shape: str = "wide"
-    """``wide`` scrolls on a narrow window, ``square`` shrinks to fit it."""
+    """``wide`` shrinks with the window down to a readable size, ``natural`` keeps its own."""
 
     def markdown(self) -> str:
         return f"![{self.description}](figures/{self.name}.svg)"
@@ -137,7 +137,7 @@ _PAGE = """<!doctype html>
 <style>
 :root { color-scheme: light; --ink: #1d2328; --soft: #5a646d; --line: #d5dade; --tint: #f4f6f8; }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1.25rem 4rem; max-width: 62rem; background: #fff;
+body { margin: 0 auto; padding: 1.5rem 1.25rem 4rem; max-width: 66rem; background: #fff;
   color: var(--ink); font: 16px/1.55 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif; }
 h1 { font-size: 1.8rem; line-height: 1.2; margin: .5rem 0 1rem; }
 h2 { font-size: 1.4rem; margin: 3rem 0 .8rem; padding-top: .8rem;
@@ -151,16 +151,16 @@ code { font: .9em ui-monospace, Menlo, Consolas, monospace; white-space: nowrap;
   font-weight: 600; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .92rem; }
-th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: left;
+th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: top; white-space: nowrap; }
 thead th { border-bottom: 2px solid var(--soft); background: var(--tint);
-  vertical-align: bottom; }
+  vertical-align: bottom; white-space: normal; }
 tbody th { font-weight: 500; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: 1.2rem 0; overflow-x: auto; }
 figure img { display: block; width: 100%; height: auto; }
 figure.wide img { min-width: 36rem; max-width: 54rem; }
-figure.square img { max-width: 36rem; }
+figure.natural img { width: auto; }
 @media (max-width: 40rem) {
   body { padding: 1rem .8rem 3rem; font-size: 15px; }
   th, td { padding: .3rem .5rem; }

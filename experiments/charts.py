@@ -108,10 +108,10 @@ def scores(rows: Sequence[Row]) -> str:
 def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
     """Counts of true (rows) by predicted (columns) classes, shaded by the share of the row."""
     shares = [[count / max(sum(row), 1) for count in row] for row in matrix]
-    side = 2.2 + 0.46 * len(classes)
+    side = 1.4 + 0.5 * len(classes)
     with _figure(1, 1, (side, side)) as (figure, axis):
         axis.grid(visible=False)
-        image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         for i, row in enumerate(matrix):
             for j, count in enumerate(row):
                 colour = "white" if shares[i][j] > 0.55 else "#1d2328"
@@ -121,7 +121,6 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
         axis.set_yticks(numbers, classes)
         axis.set_xlabel("Predicted class")
         axis.set_ylabel("True class")
-        figure.colorbar(image, label="Share of the true class", shrink=0.7)
         return _svg(figure)
 
 

@@ -191,9 +191,9 @@ def _reported(row: Row) -> str:
 def _both_sides(results: Results) -> Iterator[Block]:
     yield Heading("Keras against the interpreter")
     yield Paragraph(
-        "Macro F1 of both sides to full precision, for the lowest seed; the last columns take in "
-        "all seeds of the variant: in how many the scores are equal, how many predicted classes "
-        "differ in all, and the largest difference of a probability, absolute and relative."
+        "Macro F1 of both sides to full precision, for the lowest seed. The other columns take in "
+        "all seeds of the variant: with how many of them the scores are equal, how many predicted "
+        "classes differ in all, and the largest difference of a probability."
     )
     parts = (("The original's variants", True), ("Our own variants", False))
     for title, faithful in parts:
@@ -207,10 +207,9 @@ def _both_sides(results: Results) -> Iterator[Block]:
                 "Keras",
                 "Interpreter",
                 "Equal",
-                "Equal, all seeds",
                 "Classes that differ",
                 "Largest difference",
-                "Relative",
+                "Largest relative difference",
             ),
             [_sides(row) for row in rows],
         )
@@ -223,8 +222,7 @@ def _sides(row: Row) -> list[str]:
         row.name,
         repr(first["keras"]["macro_f1"]),
         repr(first["interpreter"]["macro_f1"]),
-        "yes" if first["comparison"]["equal_scores"] else "NO",
-        f"{equal} of {len(row.records)}",
+        f"{'yes' if equal == len(row.records) else 'NO'}, {equal} of {len(row.records)}",
         str(int(sum(row.values("comparison", "classes_that_differ")))),
         f"{max(row.values('comparison', 'max_absolute_difference')):.2e}",
         f"{max(row.values('comparison', 'max_relative_difference')):.2e}",
@@ -235,7 +233,8 @@ def _confusions(results: Results) -> Iterator[Block]:
     yield Heading("Confusion matrices")
     yield Paragraph(
         "The best variant of each kind by mean macro F1, and of it the best seed. Where the best "
-        "is one of our own, the best of the original's stands beside it."
+        "is one of our own, the best of the original's stands beside it. Numbers are test samples, "
+        "the shade is their share of the true class."
     )
     for kind in results.kinds:
         rows = [row for row in results.rows if row.kind == kind]
@@ -249,7 +248,7 @@ def _confusions(results: Results) -> Iterator[Block]:
                 f"confusion-{row.name.replace('/', '-')}",
                 charts.confusion(record["keras"]["confusion_matrix"], record["data"]["classes"]),
                 f"Confusion matrix of {title}: true classes by predicted classes",
-                "square",
+                "natural",
             )
 
 

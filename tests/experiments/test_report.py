@@ -143,7 +143,7 @@ def test_both_sides_to_full_precision(folder: Path, records: list[dict[str, Any]
     ]
     exact = repr(records[0]["keras"]["macro_f1"])
     assert exact == "0.3333333333333333"
-    assert rows[3][1:] == [exact, exact, "yes", "2 of 2", "0", "2.50e-07", "1.50e-06"]
+    assert rows[3][1:] == [exact, exact, "yes, 2 of 2", "0", "2.50e-07", "1.50e-06"]
     assert f"<td class=number>{exact}</td>" in page
     assert "in 17 of 17 records. 0 of 300 predicted classes differ" in markdown
     assert "is `2.5e-07`." in markdown
@@ -157,7 +157,7 @@ def test_a_difference_cannot_be_overlooked(folder: Path, records: list[dict[str,
     row = next(
         row for row in table_rows(markdown, "The original's variants") if "layers/2" in row[0]
     )
-    assert row[3:6] == ["NO", "0 of 1", "3"]
+    assert row[3:5] == ["NO, 0 of 1", "3"]
     notice = "in 16 of 17 records. 3 of 300 predicted classes differ"
     assert re.search(rf"^> \*\*.*{notice}", markdown, re.MULTILINE)
     assert re.search(rf"<p class=notice>.*{notice}", page)
