@@ -62,12 +62,8 @@ def imputer(
     features = X.shape[-1] if X.ndim else 1
     if len(imputed) not in (1, features):
         raise ValueError(f"there must be 1 or {features} imputed values, and are {len(imputed)}")
-    if not floating:
-        replaced = X == replaced_value_int64
-    elif np.isnan(replaced_value_float):
-        replaced = np.isnan(X)
-    else:
-        replaced = np.float64(replaced_value_float) == X
+    value = np.float64(replaced_value_float) if floating else np.int64(replaced_value_int64)
+    replaced = np.isnan(X) if np.isnan(value) else np.equal(X, value)
     return np.where(replaced, np.array(imputed).astype(X.dtype), X)
 
 

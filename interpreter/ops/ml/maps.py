@@ -35,8 +35,8 @@ def _unique(X: Array) -> tuple[list[Any], Array]:
         unique, inverse = np.unique(X, return_inverse=True)
         return unique.tolist(), inverse.reshape(-1)
     numbers: dict[str, int] = {}
-    inverse = [numbers.setdefault(text, len(numbers)) for text in X.reshape(-1).tolist()]
-    return list(numbers), np.array(inverse, np.intp)
+    places = [numbers.setdefault(text, len(numbers)) for text in X.reshape(-1).tolist()]
+    return list(numbers), np.array(places, np.intp)
 
 
 def _strings(values: Sequence[str]) -> Array:
@@ -160,8 +160,8 @@ def cast_map(
     map_form: str = "DENSE",
     max_map: int = 1,
 ) -> Array:
-    """The map's values in the order of their keys, (1, values), cast; SPARSE puts each at its key in
-    a row of ``max_map``, with 0 or "" between."""
+    """The map's values in the order of their keys, (1, values), cast; SPARSE puts each at its key
+    in a row of ``max_map``, with 0 or "" between."""
     casts: dict[str, tuple[Any, Any]] = {
         "TO_FLOAT": (np.float32, 0.0),
         "TO_INT64": (np.int64, 0),
