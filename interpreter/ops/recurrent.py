@@ -129,7 +129,7 @@ class LSTMCell:
     def step(self, x: Array, before: States, after: States) -> None:
         (h, c), (h_next, c_next) = before, after
         i, o, f, candidate = self.gates
-        np.matmul(h, self.R, out=self.gates)
+        self.multiply(h)
         self.gates += x
         if self.P is None:
             self.f(self.gates[:3])
@@ -150,6 +150,10 @@ class LSTMCell:
         np.copyto(h_next, c_next)
         self.h(h_next)
         h_next *= o
+
+    def multiply(self, h: Array) -> None:
+        """H·Rᵀ of all gates into the buffer."""
+        np.matmul(h, self.R, out=self.gates)
 
 
 def scan(

@@ -20,6 +20,9 @@ NOT_SUPPORTED = {
     ("ai.onnx.preview.training", "Gradient", 1): "the gradient of another graph is not computed",
 }
 
+# onnxruntime put it into the standard's domain, where files have it; the standard never did.
+BEYOND_THE_STANDARD = {("", "SimplifiedLayerNormalization", 1)}
+
 SCHEMAS: list[OpSchema] = sorted(
     onnx.defs.get_all_schemas_with_history(), key=lambda s: (s.domain, s.name, s.since_version)
 )
@@ -48,7 +51,7 @@ def test_no_kernel_claims_a_version_that_does_not_exist() -> None:
         for domain, name, version, _ in registry.operators()
         if domain in domains
     }
-    assert sorted(claimed - known) == []
+    assert claimed - known == BEYOND_THE_STANDARD
 
 
 @pytest.mark.parametrize("schema", WITH_KERNEL, ids=title)

@@ -12,7 +12,7 @@ from math import prod
 import numpy as np
 
 from ...registry import op
-from ...types import Array
+from ...types import Array, Dtype
 from .. import activation
 from .._quantize import dequantize, quantize, saturate
 from .._shared import normalise_axis, single
@@ -33,10 +33,9 @@ def qlinear_add(
     c_zero_point: Array | None = None,
 ) -> Array:
     """``a + b`` of what a and b stand for, quantised as c; shapes broadcast."""
-    total = _scaled(a, a_scale / c_scale, a_zero_point) + _scaled(
-        b, b_scale / c_scale, b_zero_point
-    )
-    return saturate(total, c_zero_point, a.dtype)
+    total = _centred(a, a_zero_point).astype(np.float32) * (a_scale / c_scale)
+    total = total + _centred(b, b_zero_point).astype(np.float32) * (b_scale / c_scale)
+    return _shift_and_round(total, c_zero_point, a.dtype)
 
 
 @op("QLinearMul", since=1, domain="com.microsoft")
@@ -52,8 +51,8 @@ def qlinear_mul(
 ) -> Array:
     """``a * b`` of what a and b stand for, quantised as c; shapes broadcast."""
     product = _centred(a, a_zero_point) * _centred(b, b_zero_point)
-    scale = a_scale * b_scale / c_scale
-    return saturate(product.astype(np.float32) * scale, c_zero_point, a.dtype)
+    y = product.astype(np.float32) * (a_scale * b_scale / c_scale)
+    return _shift_and_round(y, c_zero_point, a.dtype)
 
 
 @op("QLinearSigmoid", since=1, domain="com.microsoft")
@@ -171,8 +170,9 @@ def _centred(x: Array, zero_point: Array | None) -> Array:
     return x if zero_point is None else x - zero_point.astype(np.int32)
 
 
-def _scaled(x: Array, scale: Array, zero_point: Array | None) -> Array:
-    return _centred(x, zero_point).astype(np.float32) * scale
+def _shift_and_round(x: Array, zero_point: Array | None, dtype: Dtype) -> Array:
+    """As onnxruntime has it for sums and products: halves are rounded with the zero point added."""
+    return saturate(x if zero_point is None else x + zero_point.astype(np.float32), None, dtype)
 
 
 def _look_up(
