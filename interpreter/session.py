@@ -124,6 +124,11 @@ class InferenceSession:
             f"{len(self.plan.steps)} steps)"
         )
 
+    def _repr_html_(self) -> str:
+        from .html import session_table
+
+        return session_table(self)
+
     def get_inputs(self) -> list[NodeArg]:
         """The inputs that a run must be given."""
         return [_node_arg(v) for v in self.plan.inputs if v.name not in self._defaults]

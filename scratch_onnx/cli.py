@@ -19,6 +19,9 @@ from scratch_onnx.interpreter.errors import ScratchOnnxError
 # name → (where the command is, its line in the list of commands)
 COMMANDS = {
     "run": ("scratch_onnx.commands.run:run", "Run a model on input from files."),
+    "inspect": ("scratch_onnx.commands.inspect:inspect", "Show what a model is, node by node."),
+    "view": ("scratch_onnx.commands.view:view", "Open a model's graph in Netron."),
+    "trace": ("scratch_onnx.commands.trace:trace", "Show every value of a run as it is computed."),
     "export": ("scratch_onnx.export.command:export", "Export a Keras model to ONNX."),
     "experiments": (
         "scratch_onnx.experiments.command:experiments",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 from scratch_onnx.files import Array, read_npy, read_npz
@@ -15,6 +16,7 @@ from scratch_onnx.interpreter.errors import InputError
 from scratch_onnx.interpreter.graph import Value
 from scratch_onnx.interpreter.session import check_input
 from scratch_onnx.interpreter.types import TensorType, dtype_name
+from scratch_onnx.texts import encode_texts
 
 
 def read_inputs(session: InferenceSession, arguments: Sequence[str]) -> dict[str, Array]:
@@ -211,3 +213,18 @@ class Batches:
                     f"output '{name}' has the shape {form} for a batch of {count} rows: it does "
                     f"not grow with the batch; run without --batch-size"
                 )
+
+
+def one_feed(
+    session: InferenceSession,
+    model: str,
+    arguments: Sequence[str],
+    texts: Sequence[str],
+    cast: bool,
+) -> dict[str, Any]:
+    """The feed of a command that runs once: of files, or of sentences."""
+    if texts and arguments:
+        raise click.UsageError("give INPUT or --text, not both")
+    feed = encode_texts(session, model, texts) if texts else read_inputs(session, arguments)
+    ((_, fed),) = Batches.of(session, feed, cast, None)
+    return fed
