@@ -138,7 +138,11 @@ def dict_vectorizer(
     string_vocabulary: Strings | None = None,
 ) -> Array:
     """The map's values in the order of the vocabulary, (1, vocabulary); 0 or "" for a key that the
-    map lacks."""
+    map lacks.
+
+    The dtype is that of the values: Python's float is float32, its int int64; NumPy's scalars have
+    their own.
+    """
     vocabulary = int64_vocabulary or string_vocabulary
     if not vocabulary or (int64_vocabulary and string_vocabulary):
         raise ValueError("either int64_vocabulary or string_vocabulary must be given")
