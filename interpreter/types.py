@@ -146,12 +146,7 @@ def type_of_proto(proto: TypeProto) -> Type | None:
         dtype = None if enum == TensorProto.UNDEFINED else dtype_of_enum(enum)
         shape: tuple[Dim, ...] | None = None
         if tensor.HasField("shape"):
-            shape = tuple(
-                dim.dim_value
-                if dim.HasField("dim_value")
-                else (dim.dim_param or None if dim.HasField("dim_param") else None)
-                for dim in tensor.shape.dim
-            )
+            shape = tuple(_dim(dim) for dim in tensor.shape.dim)
         return TensorType(dtype, shape, sparse=kind == "sparse_tensor_type")
     if kind == "sequence_type":
         return SequenceType(type_of_proto(proto.sequence_type.elem_type))
