@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
-from onnx import TensorProto, TypeProto
+from onnx import TensorProto, TensorShapeProto, TypeProto
 
 Array: TypeAlias = npt.NDArray[Any]
 Dtype: TypeAlias = np.dtype[Any]
@@ -156,6 +156,12 @@ def type_of_proto(proto: TypeProto) -> Type | None:
         key = dtype_of_enum(proto.map_type.key_type)
         return MapType(key, type_of_proto(proto.map_type.value_type))
     return None
+
+
+def _dim(proto: TensorShapeProto.Dimension) -> Dim:
+    if proto.HasField("dim_value"):
+        return proto.dim_value if proto.dim_value >= 0 else None  # some exporters write -1
+    return proto.dim_param or None
 
 
 def describe(value: object) -> str:
