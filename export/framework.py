@@ -101,8 +101,15 @@ def predict(model: Any, inputs: Any) -> list[Array]:
 
 @contextmanager
 def unchanged_variables(model: Any) -> Iterator[None]:
-    """Put back what a run changes: states of stateful layers, seeds."""
-    variables: Sequence[Any] = model.non_trainable_variables
+    """Put back what a run changes: seeds, and the states of stateful layers.
+
+    Keras does not list these states among the variables of a model.
+    """
+    import keras
+
+    layers = [*model._flatten_layers()]
+    states = keras.tree.flatten([getattr(layer, "states", None) or [] for layer in layers])
+    variables: Sequence[Any] = [*model.non_trainable_variables, *states]
     before = [np.asarray(variable) for variable in variables]
     try:
         yield
