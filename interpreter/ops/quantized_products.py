@@ -45,9 +45,9 @@ def qlinear_matmul(
     """The matrix product of quantised a and b, quantised as y.
 
     Integers are accumulated in int32 and multiplied by ``a_scale * b_scale / y_scale``,
-    in float32. Scales and zero points as in MatMulInteger.
+    in float32; float 8 is dequantised first. Scales and zero points as in MatMulInteger.
     """
-    if not is_integer(a.dtype):
+    if not all(is_integer(x.dtype) for x in (a, b, y_zero_point)):
         product = np.matmul(
             dequantize(a, _by_row(a_scale), _by_row(a_zero_point)),
             dequantize(b, b_scale, b_zero_point),

@@ -99,8 +99,12 @@ def test_qlinear_matmul_of_float8(dtype: Any, scale_dtype: Any) -> None:
     zero = np.array(0).astype(dtype)
     inputs = [a, scale[0], zero, b, scale[1], zero, scale[2], zero]
     # 0.5 · 2 / 4 of the product.
-    expected = (np.array([[4, 2], [7.5, -0.5]]) / 4).astype(dtype)
-    assert_same(run_ours("QLinearMatMul", inputs, opset=21), [expected])
+    product = np.array([[4, 2], [7.5, -0.5]]) / 4
+    assert_same(run_ours("QLinearMatMul", inputs, opset=21), [product.astype(dtype)])
+    # The types of a, b and y need not be alike.
+    inputs[3:6:2], inputs[7] = [b.astype(np.int8), zero.astype(np.int8)], np.array(3, np.uint8)
+    rounded = run_ours("QLinearMatMul", inputs, opset=21)
+    assert_same(rounded, [np.array([[4, 3], [5, 3]], np.uint8)])
 
 
 @st.composite
