@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import onnx
-from onnx import GraphProto, ModelProto, TensorProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from .errors import ModelError
+from .graph import Function, Graph, Node
 from .types import Type, type_of_proto
 
 # Inference reads the values of small tensors only (shapes, axes, pads, scales);
@@ -24,13 +27,19 @@ _FAULTS_OF_ONNX = (
 )
 
 
-def infer_types(proto: ModelProto) -> dict[str, Type]:
+def infer_types(proto: ModelProto, graph: Graph, functions: Sequence[Function]) -> dict[str, Type]:
     """The type of every value by name, as far as it can be known.
+
+    ``graph`` and ``functions`` are the proto's own with their nodes in order,
+    which inference needs.
 
     Raises ``ModelError`` where the model contradicts itself: shapes that do not
     fit an operator, or element types that its specification does not allow.
     """
     light = _without_weights(proto)
+    _put_in_order(light.graph.node, graph.nodes)
+    for message, function in zip(light.functions, functions, strict=True):
+        _put_in_order(message.node, function.nodes)
     try:
         inferred = _infer(light, strict=True)
     except onnx.shape_inference.InferenceError as error:
@@ -92,6 +101,20 @@ def _without_weights(proto: ModelProto) -> ModelProto:
             TensorProto(name=values.name, data_type=values.data_type, dims=sparse.dims)
         )
     return light
+
+
+def _put_in_order(protos: Any, nodes: Sequence[Node]) -> None:
+    """Put messages of nodes, and of those in their subgraphs, into the order of ``nodes``."""
+    order = [node.index for node in nodes]
+    if order != sorted(order):
+        copies = [NodeProto.FromString(protos[index].SerializeToString()) for index in order]
+        del protos[:]
+        protos.extend(copies)
+    for proto, node in zip(protos, nodes, strict=True):
+        for attribute in proto.attribute:
+            value = node.attributes.get(attribute.name)
+            if isinstance(value, Graph):
+                _put_in_order(attribute.g.node, value.nodes)
 
 
 def _sentence(message: str) -> str:

@@ -95,10 +95,9 @@ def _convert(proto: ModelProto, folders: Folders, title: str, supported: bool) -
     # Our own checks come first: their sentences are better than those of inference.
     graph = order_nodes(reader.graph(proto.graph))
     check_graph(graph)
-    types = cache(lambda: infer_types(proto))
+    original = graph
+    types = cache(lambda: infer_types(proto, original, list(functions.values())))
     graph = inline_functions(graph, functions, types)
-    if functions:
-        graph = order_nodes(graph)  # a function's own nodes may break the same rules
     if supported:
         check_support(graph)
     graph = replace(graph, types={**graph.types, **types()})
@@ -327,12 +326,19 @@ def read_function(
     reader = _Reader(opsets, folders)
     attributes: dict[str, Any] = dict.fromkeys(proto.attribute)
     attributes.update({item.name: reader.attribute(item) for item in proto.attribute_proto})
+    body = Graph(
+        name=proto.name,
+        nodes=tuple(reader.node(node, index) for index, node in enumerate(proto.node)),
+        inputs=tuple(Value(name) for name in proto.input),
+        outputs=tuple(Value(name) for name in proto.output),
+    )
+    check_graph(body)
     return Function(
         name=proto.name,
         domain=DOMAIN_ALIASES.get(proto.domain, proto.domain),
         inputs=tuple(proto.input),
         outputs=tuple(proto.output),
         attributes=attributes,
-        nodes=tuple(reader.node(node, index) for index, node in enumerate(proto.node)),
+        nodes=order_nodes(body).nodes,
         overload=proto.overload,
     )
