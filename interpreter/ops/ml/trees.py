@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -103,20 +103,37 @@ def _member_sets(values: Array | None) -> Array:
     return sets
 
 
-@lru_cache(maxsize=16)  # a session gives the same tuples each time
-def _forest(
+# A forest is made once from the attributes of a node, which are the same objects at each run. (To
+# compare the attributes would take longer than to walk the trees.)
+_MADE: dict[tuple[int, ...], tuple[tuple[Any, ...], Forest]] = {}
+_MOST_MADE = 64
+
+
+def _forest(*attributes: Any, num_targets: int) -> Forest:
+    """``_make_forest`` of the attributes, remembered."""
+    key = (*map(id, attributes), num_targets)
+    made = _MADE.get(key)
+    if made is None:
+        while len(_MADE) >= _MOST_MADE:
+            _MADE.pop(next(iter(_MADE)), None)
+        # The attributes are kept beside it, so that no other object can have their ids.
+        made = _MADE[key] = attributes, _make_forest(*attributes, num_targets)
+    return made[1]
+
+
+def _make_forest(
     treeids: Ints,
     nodeids: Ints,
     featureids: Ints | None,
     modes: tuple[str, ...],
-    values: Floats | None,
+    values: Floats | Array | None,
     truenodeids: Ints | None,
     falsenodeids: Ints | None,
     missing_tracks_true: Ints | None,
     vote_treeids: Ints,
     vote_nodeids: Ints,
     vote_targets: Ints,
-    vote_weights: Floats,
+    vote_weights: Floats | Array | None,
     num_targets: int,
 ) -> Forest:
     """The older form: nodes and leaves in one list, named by tree and number."""
@@ -152,8 +169,9 @@ def _forest(
         if tree not in first_of_tree:
             raise ValueError(f"tree {tree} has no root: each of its nodes is another's child")
 
-    def column_of(numbers: Sequence[float] | None, dtype: type) -> Array:
-        return np.array(numbers, dtype) if numbers else np.zeros(count, dtype)
+    def column_of(numbers: Sequence[float] | Array | None, dtype: type) -> Array:
+        given: Array = np.array(() if numbers is None else numbers, dtype)
+        return given if given.size else np.zeros(count, dtype)
 
     return Forest(
         roots=np.array(list(first_of_tree.values()), np.intp),
@@ -166,16 +184,17 @@ def _forest(
         votes=sorted_votes(
             places(vote_treeids, vote_nodeids),
             np.array(vote_targets, np.intp),
-            np.array(vote_weights, np.float64),
+            _numbers(vote_weights, None),
             num_targets,
         ),
         num_targets=num_targets,
     )
 
 
-def _numbers(floats: Floats | None, tensor: Array | None) -> Floats:
+def _numbers(floats: Floats | Array | None, tensor: Array | None) -> Array:
     """An attribute that is there as floats, or as a tensor of doubles."""
-    return tuple(tensor.reshape(-1).tolist()) if tensor is not None else tuple(floats or ())
+    given = tensor if tensor is not None else () if floats is None else floats
+    return np.array(given, np.float64).reshape(-1)
 
 
 @op("TreeEnsembleRegressor", since=(1, 3, 5), domain=DOMAIN)
@@ -213,22 +232,22 @@ def tree_ensemble_regressor(
         nodes_nodeids,
         nodes_featureids,
         nodes_modes,
-        _numbers(nodes_values, nodes_values_as_tensor),
+        nodes_values if nodes_values_as_tensor is None else nodes_values_as_tensor,
         nodes_truenodeids,
         nodes_falsenodeids,
         nodes_missing_value_tracks_true,
         target_treeids,
         target_nodeids,
         target_ids,
-        _numbers(target_weights, target_weights_as_tensor),
-        num_targets,
+        target_weights if target_weights_as_tensor is None else target_weights_as_tensor,
+        num_targets=num_targets,
     )
     scores = forest.scores(as_rows(X), aggregate_function)
     base = _numbers(base_values, base_values_as_tensor)
-    if base:
+    if len(base):
         if len(base) != num_targets:
             raise ValueError(f"there must be {num_targets} base_values, and there are {len(base)}")
-        scores = scores + np.array(base)
+        scores = scores + base
     return _transform(scores, post_transform).astype(np.float32)
 
 
@@ -266,29 +285,28 @@ def tree_ensemble_classifier(
     """
     del nodes_hitrates, nodes_hitrates_as_tensor
     labels = class_labels(classlabels_strings, classlabels_int64s)
-    weights = _numbers(class_weights, class_weights_as_tensor)
     forest = _forest(
         nodes_treeids,
         nodes_nodeids,
         nodes_featureids,
         nodes_modes,
-        _numbers(nodes_values, nodes_values_as_tensor),
+        nodes_values if nodes_values_as_tensor is None else nodes_values_as_tensor,
         nodes_truenodeids,
         nodes_falsenodeids,
         nodes_missing_value_tracks_true,
         class_treeids,
         class_nodeids,
         class_ids,
-        weights,
-        len(labels),
+        class_weights if class_weights_as_tensor is None else class_weights_as_tensor,
+        num_targets=len(labels),
     )
     scores = forest.scores(as_rows(X), "SUM")
-    base = np.array(_numbers(base_values, base_values_as_tensor))
+    base = _numbers(base_values, base_values_as_tensor)
     if len(labels) == 2 and len(set(class_ids)) == 1 and len(base) < 2:
         only = class_ids[0]
         scores[:, only] += base.sum()
         score = scores[:, only]
-        positive = min(weights) >= 0
+        positive = bool((forest.votes[2] >= 0).all())
         Y = labels[(score > (0.5 if positive else 0)).astype(np.intp)]
         if only == 0:
             Z = two_scores(score, post_transform, complement=positive)
