@@ -117,7 +117,7 @@ def _forest(*attributes: Any, num_targets: int) -> Forest:
         while len(_MADE) >= _MOST_MADE:
             _MADE.pop(next(iter(_MADE)), None)
         # The attributes are kept beside it, so that no other object can have their ids.
-        made = _MADE[key] = attributes, _make_forest(*attributes, num_targets)
+        made = _MADE[key] = attributes, _make_forest(*attributes, num_targets=num_targets)
     return made[1]
 
 
