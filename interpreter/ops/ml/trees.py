@@ -134,6 +134,7 @@ def _make_forest(
     vote_nodeids: Ints,
     vote_targets: Ints,
     vote_weights: Floats | Array | None,
+    *,
     num_targets: int,
 ) -> Forest:
     """The older form: nodes and leaves in one list, named by tree and number."""
