@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from . import ops as _ops  # registers the operators
 from .errors import InputError, LoadError, ModelError, RunError, ScratchOnnxError, UnsupportedError
 from .registry import Context, op
 from .session import InferenceSession, run
@@ -19,5 +18,3 @@ __all__ = [
     "op",
     "run",
 ]
-
-del _ops

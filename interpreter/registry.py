@@ -75,6 +75,8 @@ class Operator:
 # (domain, name) → (first versions ascending, the operator that each begins)
 _OPERATORS: dict[tuple[str, str], dict[int, Operator]] = {}
 
+_OPS = f"{__package__}.ops."
+
 DOMAIN_ALIASES = {"ai.onnx": ""}
 
 
@@ -96,6 +98,8 @@ def op(
         raise ValueError(f"{name}: since must name one version or more, each 1 or above")
 
     def register(kernel: F) -> F:
+        if not kernel.__module__.startswith(_OPS):  # a user's own: ours are there before it
+            _load(DOMAIN_ALIASES.get(domain, domain), name)
         operator = _read(kernel, name, DOMAIN_ALIASES.get(domain, domain), versions, pure)
         table = _OPERATORS.setdefault((operator.domain, name), {})
         for version in versions:
@@ -152,7 +156,7 @@ def _read(
 
 def find(domain: str, name: str, opset: int) -> tuple[int, Operator] | None:
     """The newest registered version not above ``opset`` and its operator, or None."""
-    table = _OPERATORS.get((domain, name))
+    table = _load(domain, name)
     if not table:
         return None
     versions = sorted(table)
@@ -163,13 +167,19 @@ def find(domain: str, name: str, opset: int) -> tuple[int, Operator] | None:
     return version, table[version]
 
 
-def is_known(domain: str, name: str) -> bool:
-    """Whether any version of the operator is registered."""
-    return (domain, name) in _OPERATORS
+def _load(domain: str, name: str) -> Mapping[int, Operator]:
+    """The operator's versions; the module that holds it is imported when it is first asked for."""
+    from . import ops
+
+    ops.load(domain, name)
+    return _OPERATORS.get((domain, name), {})
 
 
 def operators() -> Iterator[tuple[str, str, int, Operator]]:
     """Every (domain, name, version, operator), sorted."""
+    from . import ops
+
+    ops.load_all()
     for (domain, name), table in sorted(_OPERATORS.items()):
         for version in sorted(table):
             yield domain, name, version, table[version]

@@ -13,10 +13,7 @@ from typing import Any
 
 import onnx
 
-from . import ops as _ops  # registers the operators
 from . import registry
-
-del _ops
 
 
 class Support(Enum):

@@ -166,7 +166,7 @@ class _Sweep:
             node,
             "Conv",
             [self.last(node.inputs[0])],
-            weight=np.ascontiguousarray(weight.transpose(2, 3, 1, 0)),
+            weight=weight.transpose(2, 3, 1, 0),  # a view: each algorithm lays it out as it likes
             bias=bias,
             strides=tuple(strides),
             pads=pads,

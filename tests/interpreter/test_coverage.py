@@ -110,3 +110,12 @@ def test_the_committed_table_is_the_registrys() -> None:
     assert committed.read_text() == "\n".join(support_table.markdown()) + "\n", (
         "write it anew: python -m scratch_onnx.interpreter.support_table > docs/operators.md"
     )
+
+
+def test_the_index_of_operators_is_up_to_date() -> None:
+    from scratch_onnx.interpreter.ops.__main__ import index
+    from scratch_onnx.interpreter.ops._index import MODULES
+
+    made: dict[str, object] = {}
+    exec(index(), made)
+    assert made["MODULES"] == MODULES, "run: python -m scratch_onnx.interpreter.ops"
