@@ -76,7 +76,9 @@ def _cycle(nodes: list[Node], waits: list[set[int]]) -> str:
     while position not in path:  # backward from anything that waits, a cycle is met
         path.append(position)
         position = min(waits[position])
-    ring = [nodes[p] for p in reversed(path[path.index(position) :])]
+    around = path[path.index(position) :][::-1]
+    first = around.index(min(around))
+    ring = [nodes[place] for place in around[first:] + around[:first]]
     if len(ring) == 1:
         return f"{ring[0]} reads its own output"
     names = ", ".join(node.label for node in ring)

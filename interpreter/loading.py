@@ -93,8 +93,9 @@ def _convert(proto: ModelProto, folders: Folders, title: str, supported: bool) -
             raise ModelError(f"{title} defines the function {read.domain}.{read.name} twice")
         functions[key] = read
     # Our own checks come first: their sentences are better than those of inference.
-    graph = order_nodes(reader.graph(proto.graph))
+    graph = reader.graph(proto.graph)
     check_graph(graph)
+    graph = order_nodes(graph)
     original = graph
     types = cache(lambda: infer_types(proto, original, list(functions.values())))
     graph = inline_functions(graph, functions, types)

@@ -488,8 +488,8 @@ def test_calls_that_do_not_fit() -> None:
         ("HardSwish", {}),  # a body of one form
         ("Mish", {}),
         ("Shrink", {"lambd": 0.5, "bias": 0.25}),
-        ("LogSoftmax", {"axis": 1}),
-        ("ThresholdedRelu", {}),  # one that depends on the input's type
+        ("LogSoftmax", {"axis": 1}),  # one that depends on the node
+        ("ThresholdedRelu", {}),
         ("MeanVarianceNormalization", {"axes": [0, 1]}),
     ],
 )
