@@ -110,10 +110,10 @@ def unchanged_variables(model: Any) -> Iterator[None]:
     layers = [*model._flatten_layers()]
     states = keras.tree.flatten([getattr(layer, "states", None) or [] for layer in layers])
     variables: Sequence[Any] = [*model.non_trainable_variables, *states]
-    before = [np.asarray(variable) for variable in variables]
+    before = [keras.ops.convert_to_numpy(variable) for variable in variables]
     try:
         yield
     finally:
         for variable, value in zip(variables, before, strict=True):
-            if not np.array_equal(np.asarray(variable), value):
+            if not np.array_equal(keras.ops.convert_to_numpy(variable), value):
                 variable.assign(value)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
+import shutil
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -69,15 +72,11 @@ def _load_archive(path: Path) -> Any:
         raise ExportError(f"{str(path)!r} is truncated or damaged: {first_line(error)}") from error
     if "config.json" not in names:
         raise ExportError(f"{str(path)!r} is a zip archive, and no Keras model: no config.json")
-    from keras.src.saving import saving_lib
-
-    # by the library's own reader: load_model would look at the file's name, not its content
-    return _deserialised(path, lambda: saving_lib.load_model(path, compile=False))
+    return _deserialised(path, ".keras")
 
 
 def _load_h5(path: Path) -> Any:
     import h5py
-    from keras.src.legacy.saving import legacy_h5_format
 
     try:
         with h5py.File(path, "r") as file:
@@ -89,26 +88,42 @@ def _load_h5(path: Path) -> Any:
             f"{str(path)!r} holds weights alone: give the architecture with "
             "--builder package.module:function --weights FILE"
         )
-    return _deserialised(
-        path, lambda: legacy_h5_format.load_model_from_hdf5(str(path), compile=False)
-    )
+    return _deserialised(path, ".h5")
 
 
-def _deserialised(path: Path, load: Any) -> Any:
-    """Call Keras's loader, and turn its many exceptions into a sentence."""
-    try:
-        with quiet():
-            return load()
-    except Exception as error:
-        text = str(error)
-        if "Could not locate" in text or "Unknown layer" in text or "registered" in text:
-            raise ExportError(
-                f"{str(path)!r} has a custom object that is not known here: {first_line(error)} "
-                "Import the module that registers it, or use a builder"
-            ) from error
-        raise ExportError(
-            f"{str(path)!r} cannot be loaded by Keras: {first_line(error)}"
-        ) from error
+def _deserialised(path: Path, suffix: str) -> Any:
+    """Call Keras's loader, and turn its many exceptions into a sentence.
+
+    Keras chooses the format by the file's name: a file of another name is copied first.
+    """
+    import keras
+
+    with tempfile.TemporaryDirectory() as folder:
+        named = path
+        if path.suffix != suffix:
+            named = Path(folder) / f"model{suffix}"
+            shutil.copyfile(path, named)
+        try:
+            with quiet():
+                return keras.models.load_model(named, compile=False)
+        except Exception as error:
+            raise ExportError(_loading_failure(path, str(error) or repr(error))) from error
+
+
+def _loading_failure(path: Path, text: str) -> str:
+    unknown = re.search(r"(?:Could not locate \w+|Unknown \w+:) '(\w+)'", text)
+    if unknown:
+        return (
+            f"{str(path)!r} has a custom object that is not known here, {unknown[1]!r}: "
+            "load it with Keras and give the model itself, or use a builder"
+        )
+    if "Lambda" in text:
+        return (
+            f"{str(path)!r} has a Lambda layer, which is code in a file and is not run: "
+            "load it with Keras and give the model itself, or use a builder"
+        )
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return f"{str(path)!r} cannot be loaded by Keras: {lines[0]}"
 
 
 def _build(builder: str, weights: str | os.PathLike[str] | None) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .native import onnx_op
+from .native import onnx_op, values
 from .recurrent import bidirectional, recurrent
 from .spatial import (
     batch_normalization,
@@ -25,7 +25,6 @@ from .spatial import (
     separable,
     transposed_convolution,
     up_sampling,
-    values,
 )
 
 __all__ = ["lowering"]

@@ -14,9 +14,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
-__all__ = ["HANDLERS", "native_einsum", "onnx_op", "prepare_tf2onnx"]
+from .framework import Array
+
+__all__ = ["HANDLERS", "native_einsum", "onnx_op", "prepare_tf2onnx", "values"]
 
 _CARRIER = "XlaCallModule"
 _MODULE_VERSION = 9  # any version that the operation's registration accepts; nothing reads it
@@ -56,6 +58,14 @@ def onnx_op(
         platforms=["CPU"],
     )
     return results
+
+
+def values(variable: Any) -> Array:
+    """A layer's weight as an array, also in the middle of a trace."""
+    import tensorflow as tf
+
+    with tf.init_scope():
+        return cast(Array, tf.convert_to_tensor(variable).numpy())
 
 
 @contextmanager

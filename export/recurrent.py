@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .framework import Array
-from .native import onnx_op
+from .native import onnx_op, values
 
 __all__ = ["bidirectional", "recurrent"]
 
@@ -251,14 +251,11 @@ def _activation_attributes(layers: Sequence[Any], kind: _Kind) -> dict[str, Any]
 
 def _weights(layer: Any) -> tuple[Array, Array, Array]:
     """W (gates*H, F), R (gates*H, H) and B (2*gates*H), with the gates in ONNX's order."""
-    import tensorflow as tf
-
     cell = layer.cell
     kind = _kind(cell)
     assert kind is not None
-    with tf.init_scope():  # outside the trace, where a variable has a value
-        kernel, recurrent_kernel = np.asarray(cell.kernel), np.asarray(cell.recurrent_kernel)
-        bias = np.asarray(cell.bias) if cell.use_bias else np.zeros(kernel.shape[1], kernel.dtype)
+    kernel, recurrent_kernel = values(cell.kernel), values(cell.recurrent_kernel)
+    bias = values(cell.bias) if cell.use_bias else np.zeros(kernel.shape[1], kernel.dtype)
     # GRU with reset_after has a bias for the input and one for the state; others, for the input
     biases = bias if bias.ndim == 2 else np.stack([bias, np.zeros_like(bias)])
 

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .framework import Array
-from .native import onnx_op
+from .native import onnx_op, values
 
 __all__ = [
     "batch_normalization",
@@ -30,14 +29,6 @@ __all__ = [
 ]
 
 Call = Callable[..., Any]
-
-
-def values(variable: Any) -> Array:
-    """A layer's weight as an array, also in the middle of a trace."""
-    import tensorflow as tf
-
-    with tf.init_scope():
-        return np.asarray(tf.convert_to_tensor(variable))
 
 
 def _channels_first(x: Any, layer: Any) -> Any:
