@@ -275,7 +275,7 @@ class Pointwise:
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        self.matrix = geometry.weight[0, 0]  # a transposed view costs BLAS nothing
+        self.matrix = np.ascontiguousarray(geometry.weight[0, 0], np.float32)
 
     def __call__(self, x: Array, y: Array, residual: Any, part: int, parts: int) -> None:
         stride_h, stride_w = self.geometry.strides

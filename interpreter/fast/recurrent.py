@@ -16,12 +16,15 @@ from ..ops.slicing import check_indices
 from ..types import Array
 from . import fast
 from .recurrent_cells import Gates, Weights, gates_of
-from .recurrent_rows import Rows
-from .recurrent_wave import Wave
+from .recurrent_rows import Joint, Rows
+from .recurrent_wave import Block, Wave
 from .workspace import PerShape
 
 WAVE_BATCH = 16
 """The largest batch whose layers advance together: a step is then mostly call overhead."""
+
+WAVE_WASTE = 128 * 1024
+"""Multiplications by 0 a step above which the wave's block matrix costs more than it saves."""
 
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 """For each direction of a layer, whether it runs from the end."""
@@ -70,7 +73,8 @@ class Recurrent:
     ) -> None:
         self.kind = kind
         self.reverse = DIRECTIONS[direction]
-        self.layers = [gates_of(kind, weights, linear_before_reset) for weights in layers]
+        self.layers = layout = [gates_of(kind, weights, linear_before_reset) for weights in layers]
+        self.block, self.joints = Block(layout), [Joint(layer) for layer in layout]
         self.batch_first = batch_first
         self.forms = forms
         self.wanted = wanted
@@ -79,8 +83,10 @@ class Recurrent:
         self.runners: PerShape[Runner] = PerShape(self._runner)
 
     def _runner(self, steps: int, batch: int) -> Runner:
-        way = Wave if batch <= WAVE_BATCH else Rows
-        return way(self.kind, self.layers, self.table, self.reverse, steps, batch, self.wanted[0])
+        common = (self.table, self.reverse, steps, batch, self.wanted[0])
+        if batch <= WAVE_BATCH and self.block.zeros * batch <= WAVE_WASTE:
+            return Wave(self.kind, self.block, *common)
+        return Rows(self.kind, self.joints, *common)
 
     def __call__(
         self, x: Array, initial_h: Array | None = None, initial_c: Array | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -30,7 +31,7 @@ class Rows:
     def __init__(
         self,
         kind: str,
-        layers: Sequence[Gates],
+        joints: Sequence[Joint],
         table: Array | None,
         reverse: Sequence[bool],
         steps: int,
@@ -38,6 +39,7 @@ class Rows:
         keep: bool,
     ) -> None:
         del keep
+        layers = [joint.layer for joint in joints]
         self.reverse, self.steps = reverse, steps
         directions = len(reverse)
         inputs = 0 if table is not None else layers[0].shape[2]
@@ -53,15 +55,15 @@ class Rows:
             for start, width in zip(edges[1:], widths[1:], strict=False)
         ]
         self.stages: list[Stage] = []
-        for place, (layer, cell) in enumerate(zip(layers, self.cells, strict=True)):
+        for place, (joint, cell) in enumerate(zip(joints, self.cells, strict=True)):
             # From the layer's input to the end of its state.
             side = self.buffer[..., edges[place] : edges[place + 2] - 1]
             if place:
-                multiply = side_by_side(layer, cell, side)
+                multiply = joint.product(cell, side)
             elif table is not None:
-                multiply = lookups(layer, cell, table, self.h[0])
+                multiply = lookups(joint.layer, cell, table, self.h[0])
             else:
-                multiply = copied(self.buffer[..., :inputs], side_by_side(layer, cell, side))
+                multiply = copied(self.buffer[..., :inputs], joint.product(cell, side))
             self.stages.append((multiply, cell.update, self.h[place]))
 
     def run(self, x: Array, initial: Sequence[Array | None], y: Array | None) -> Sequence[Array]:
@@ -124,43 +126,50 @@ def copied(target: Array, multiply: Callable[[Step], None]) -> Callable[[Step], 
     return copy_and_multiply
 
 
-def side_by_side(layer: Gates, cell: Cell, side: Array) -> Callable[[Step], None]:
-    """The products of (input, 1, state) with a layer's gates, bias included."""
-    count, _, inputs, hidden = layer.shape
-    matrix = np.concatenate([layer.input, layer.bias[:, :, None], layer.recurrence], axis=2)
-    # Neighbouring gates that take the same of the three are one product.
-    parts: list[tuple[int, int, int, int]] = []
-    for gate in range(count):
-        left = 0 if layer.projected[0] <= gate < layer.projected[1] else inputs
-        recurrent = layer.recurrent[0] <= gate < layer.recurrent[1]
-        right = inputs + 1 + (hidden if recurrent else 0)
-        if left + 1 == right and left:
-            continue  # the update makes it
-        if parts and parts[-1][2:] == (left, right):
-            parts[-1] = (parts[-1][0], gate + 1, left, right)
-        else:
-            parts.append((gate, gate + 1, left, right))
-    calls = [
-        (
-            side[..., left:right],
-            np.ascontiguousarray(matrix[start:stop, :, left:right]),
-            cell.gates[start:stop],
-        )
-        for start, stop, left, right in parts
-    ]
-    matmul = np.matmul
-    if len(calls) == 1:
-        ((only, weights, out),) = calls
+class Joint:
+    """One layer's matrix for (input, 1, state) side by side, made once for all shapes."""
+
+    def __init__(self, layer: Gates) -> None:
+        self.layer = layer
+
+    @cached_property
+    def parts(self) -> list[tuple[slice, slice, Array]]:
+        """Of neighbouring gates that take the same of the three: which gates, which columns of
+        the operand, and their matrix (gates, D, columns, H)."""
+        layer = self.layer
+        count, _, inputs, hidden = layer.shape
+        matrix = np.concatenate([layer.input, layer.bias[:, :, None], layer.recurrence], axis=2)
+        spans: list[tuple[int, int, int, int]] = []
+        for gate in range(count):
+            left = 0 if layer.projected[0] <= gate < layer.projected[1] else inputs
+            recurrent = layer.recurrent[0] <= gate < layer.recurrent[1]
+            right = inputs + 1 + (hidden if recurrent else 0)
+            if left == inputs and not recurrent:
+                continue  # the update makes it
+            if spans and spans[-1][2:] == (left, right):
+                spans[-1] = (spans[-1][0], gate + 1, left, right)
+            else:
+                spans.append((gate, gate + 1, left, right))
+        return [
+            (
+                slice(start, stop),
+                slice(left, right),
+                np.ascontiguousarray(matrix[start:stop, :, left:right]),
+            )
+            for start, stop, left, right in spans
+        ]
+
+    def product(self, cell: Cell, operand: Array) -> Callable[[Step], None]:
+        """What computes the gates of (D, N, I + 1 + H)."""
+        calls = [
+            (operand[..., columns], matrix, cell.gates[gates])
+            for gates, columns, matrix in self.parts
+        ]
+        matmul = np.matmul
 
         def multiply(step: Step) -> None:
             del step
-            matmul(only, weights, out)
+            for columns, matrix, out in calls:
+                matmul(columns, matrix, out)
 
         return multiply
-
-    def multiply_each(step: Step) -> None:
-        del step
-        for operand, weights, out in calls:
-            matmul(operand, weights, out)
-
-    return multiply_each

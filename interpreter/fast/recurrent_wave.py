@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,30 +25,28 @@ class Wave:
     def __init__(
         self,
         kind: str,
-        layers: Sequence[Gates],
+        block: Block,
         table: Array | None,
         reverse: Sequence[bool],
         steps: int,
         batch: int,
         keep: bool,
     ) -> None:
-        self.first, self.table, self.reverse, self.steps = layers[0], table, reverse, steps
-        self.edges = np.cumsum([0, *(layer.shape[3] for layer in layers)]).tolist()
-        directions, hidden, last = len(reverse), self.edges[-1], self.edges[-2]
-        matrix, start, stop = block_matrix(layers, self.edges)
-        count = len(matrix)
-        resets = after_reset_of(layers, self.edges)
-        self.cell = cell = make_cell(kind, directions, batch, hidden, resets)
-        waves = steps + len(layers) - 1
+        self.first, self.table, self.reverse, self.steps = block.layers[0], table, reverse, steps
+        self.edges = edges = block.edges
+        count, directions, _, _ = self.first.shape
+        hidden, last = edges[-1], edges[-2]
+        self.cell = cell = make_cell(kind, directions, batch, hidden, block.after_reset)
+        waves = steps + len(block.layers) - 1
         # Behind the first layer's last step the others go on, and it may compute anything.
         self.x = np.zeros((waves, count, directions, batch, hidden), np.float32)
-        for layer, left, right in zip(layers, self.edges, self.edges[1:], strict=False):
+        for layer, left, right in zip(block.layers, edges, edges[1:], strict=False):
             self.x[..., left:right] = layer.bias[:, :, None]
         self.inputs = list(self.x)
         self.h = np.zeros((waves + 1 if keep else 1, directions, batch, hidden), np.float32)
         states = list(self.h) if keep else [self.h[0]] * (waves + 1)
         self.before, self.after = states[:-1], states[1:]
-        self.product = Product(matrix, start, stop, batch)
+        self.product = Product(block, batch)
         self.multiplies = [self.product.of(state) for state in self.before]
         self.finals = [states[-1][..., last:]]
         if cell.cell_state is not None:
@@ -109,63 +108,93 @@ class Wave:
                 np.add(projected, self.first.bias[start:stop, d, None, None], target)
 
 
-def block_matrix(layers: Sequence[Gates], edges: Sequence[int]) -> tuple[Array, int, int]:
-    """(G, D, H, H) of all layers' H, and from which gate to which it is not 0.
+class Block:
+    """The layers' parameters as one layer's, made once for all shapes.
 
-    The diagonal blocks are the layers' recurrences; above each is what it takes from
-    the layer below.
+    ``edges`` is where each layer begins along H, and the end.
     """
-    count, directions = layers[0].shape[:2]
-    hidden = edges[-1]
-    matrix = np.zeros((count, directions, hidden, hidden), np.float32)
-    start, stop = layers[0].recurrent
-    for place, layer in enumerate(layers):
-        own = slice(edges[place], edges[place + 1])
-        matrix[..., own, own] = layer.recurrence
-        if place:
-            matrix[..., edges[place - 1] : edges[place], own] = layer.input
-            start, stop = min(start, layer.projected[0]), max(stop, layer.projected[1])
-    return matrix, start, stop
+
+    def __init__(self, layers: Sequence[Gates]) -> None:
+        self.layers = layers
+        self.edges: list[int] = np.cumsum([0, *(layer.shape[3] for layer in layers)]).tolist()
+
+    @property
+    def zeros(self) -> int:
+        """How many elements of the matrix stand for nothing, as layers take only from below."""
+        widths = [layer.shape[3] for layer in self.layers]
+        used = sum(a * a for a in widths) + sum(a * b for a, b in pairwise(widths))
+        return int(self.layers[0].shape[0] * (sum(widths) ** 2 - used))
+
+    @cached_property
+    def matrix(self) -> Array:
+        """(G, D, H, H): the layers' recurrences on the diagonal, above each what it takes from
+        the layer below."""
+        count, directions, _, _ = self.layers[0].shape
+        matrix = np.zeros((count, directions, self.edges[-1], self.edges[-1]), np.float32)
+        for place, layer in enumerate(self.layers):
+            own = slice(self.edges[place], self.edges[place + 1])
+            matrix[..., own, own] = layer.recurrence
+            if place:
+                matrix[..., self.edges[place - 1] : self.edges[place], own] = layer.input
+        return matrix
+
+    @cached_property
+    def gates(self) -> tuple[slice, Array]:
+        """The matrix without the gates at either end that are 0, and which are left."""
+        used = span(self.matrix.any(axis=(1, 2, 3)))
+        return used, self.matrix[used]
+
+    @cached_property
+    def rows(self) -> tuple[slice, list[Array]]:
+        """For each direction (H, G * H), without the columns at either end that are 0."""
+        count, directions, hidden, _ = self.matrix.shape
+        flat = self.matrix.transpose(1, 2, 0, 3).reshape(directions, hidden, count * hidden)
+        used = span(flat.any(axis=(0, 1)))
+        return used, [np.ascontiguousarray(each[:, used]) for each in flat]
+
+    @cached_property
+    def after_reset(self) -> Array | None:
+        """The layers' matrices for the reset state, as blocks of one (D, H, H)."""
+        if self.layers[0].after_reset is None:
+            return None
+        directions, hidden = self.layers[0].shape[1], self.edges[-1]
+        matrix = np.zeros((directions, hidden, hidden), np.float32)
+        for place, layer in enumerate(self.layers):
+            own = slice(self.edges[place], self.edges[place + 1])
+            matrix[:, own, own] = layer.after_reset
+        return matrix
 
 
-def after_reset_of(layers: Sequence[Gates], edges: Sequence[int]) -> Array | None:
-    """The layers' matrices for the reset state, as blocks of one (D, H, H)."""
-    if layers[0].after_reset is None:
-        return None
-    matrix = np.zeros((layers[0].shape[1], edges[-1], edges[-1]), np.float32)
-    for place, layer in enumerate(layers):
-        own = slice(edges[place], edges[place + 1])
-        assert layer.after_reset is not None
-        matrix[:, own, own] = layer.after_reset
-    return matrix
+def span(mask: Array) -> slice:
+    """From the first true element to the last."""
+    places = np.flatnonzero(mask)
+    return slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0, 0)
 
 
 class Product:
-    """A state (D, N, H) times the gates ``start`` to ``stop`` of a matrix (G, D, H, H).
+    """A state (D, N, H) times a block's matrix.
 
-    ``of(h)(matrix, target)`` computes it into ``out`` (G, D, N, H), in which the
-    other gates are 0. On one row ``dot`` costs a third of what ``matmul`` does.
+    ``of(h)(matrix, target)`` computes it into ``out`` (G, D, N, H), which stays 0 where
+    the matrix is. On one row ``dot`` costs a third of what ``matmul`` does.
     """
 
     matrix: Any
     target: Any
     of: Callable[[Array], Callable[[Any, Any], Any]]
 
-    def __init__(self, matrix: Array, start: int, stop: int, batch: int) -> None:
-        count, directions, hidden, _ = matrix.shape
-        matrix = matrix[start:stop]
+    def __init__(self, block: Block, batch: int) -> None:
+        count, directions, _, _ = block.layers[0].shape
+        hidden = block.edges[-1]
         if batch > 1:
+            used, self.matrix = block.gates
             self.out = np.zeros((count, directions, batch, hidden), np.float32)
-            self.matrix, self.target = matrix, self.out[start:stop]
+            self.target = self.out[used]
             self.of = lambda h: partial(np.matmul, h)
             return
+        used, matrices = block.rows
         rows = np.zeros((directions, count * hidden), np.float32)
         self.out = rows.reshape(directions, count, 1, hidden).swapaxes(0, 1)
-        targets = list(rows[:, start * hidden : stop * hidden])
-        matrices = [
-            np.ascontiguousarray(matrix[:, d].swapaxes(0, 1)).reshape(hidden, -1)
-            for d in range(directions)
-        ]
+        targets = list(rows[:, used])
         if directions == 1:
             (self.matrix,), (self.target,) = matrices, targets
             self.of = lambda h: h.reshape(-1).dot

@@ -71,14 +71,12 @@ class Winograd:
         places = self.size**2
         a, b, g = matrices(m)
         transform = np.kron(g, g)
-        channels, filters = geometry.channels
-        # As the file has them, (filters, channels, 9): a transposed operand costs BLAS nothing.
-        weight = geometry.weight.transpose(3, 2, 0, 1).reshape(-1, 9)
+        weight = np.ascontiguousarray(geometry.weight).reshape(9, -1)
         if m == 2:  # G has only 1 and 1/2: float32 is as exact as the weights themselves
-            transformed = transform.astype(np.float32) @ weight.T
+            transformed = transform.astype(np.float32) @ weight
         else:
-            transformed = (transform @ weight.T.astype(np.float64)).astype(np.float32)
-        self.matrix = transformed.reshape(places, filters, channels).swapaxes(1, 2)
+            transformed = (transform @ weight.astype(np.float64)).astype(np.float32)
+        self.matrix = transformed.reshape(places, *geometry.channels)
         self.into = np.kron(b, b).astype(np.float32)
         self.back = np.kron(a, a).astype(np.float32)
         if geometry.pool:  # the m² outputs of a tile in the order of the pooling windows
