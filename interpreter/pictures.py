@@ -53,7 +53,8 @@ def colours(values: Array, low: float, high: float) -> Array:
     part = (position - below)[..., None]
     rgb = scale[below] * (1 - part) + scale[below + 1] * part
     rgb[sick] = (255, 0, 255)
-    return np.rint(rgb).astype(np.uint8)
+    pixels: Array = np.rint(rgb).astype(np.uint8)
+    return pixels
 
 
 def finite_range(values: Array) -> tuple[float, float]:
@@ -116,6 +117,7 @@ def histogram_svg(counts: Sequence[int], limits: tuple[str, str]) -> str:
     return (
         f"<div><small>{limits[0]}</small>"
         f'<svg class="histogram" viewBox="0 0 {3 * len(counts)} 24" width="{3 * len(counts)}" '
-        f'height="24" role="img" preserveAspectRatio="none"><title>how the values are spread</title>{bars}</svg>'
+        f'height="24" role="img" preserveAspectRatio="none">'
+        f"<title>how the values are spread</title>{bars}</svg>"
         f"<small>{limits[1]}</small></div>"
     )

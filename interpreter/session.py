@@ -190,11 +190,12 @@ class InferenceSession:
             if unknown:
                 raise InputError(f"no output is called '{unknown[0]}'; there are: {_list(names)}")
             picked = [names.index(name) for name in output_names]  # type: ignore[assignment]
-        values = self._feed(input_feed)
+        values = self.prepare(input_feed)
         outputs = self.executor.run(values, observer)
         return [outputs[index] for index in picked]
 
-    def _feed(self, feed: Mapping[str, Any]) -> list[Any]:
+    def prepare(self, feed: Mapping[str, Any]) -> list[Any]:
+        """The plan's inputs in order, checked, defaults included; raises ``InputError``."""
         inputs = self.plan.inputs
         values = []
         for value in inputs:

@@ -22,6 +22,11 @@ COMMANDS = {
     "inspect": ("scratch_onnx.commands.inspect:inspect", "Show what a model is, node by node."),
     "view": ("scratch_onnx.commands.view:view", "Open a model's graph in Netron."),
     "trace": ("scratch_onnx.commands.trace:trace", "Show every value of a run as it is computed."),
+    "compare": (
+        "scratch_onnx.commands.compare:compare",
+        "Compare node by node with onnxruntime, Keras, a file.",
+    ),
+    "profile": ("scratch_onnx.commands.profile:profile", "Measure each node: time, bytes, FLOPs."),
     "export": ("scratch_onnx.export.command:export", "Export a Keras model to ONNX."),
     "experiments": (
         "scratch_onnx.experiments.command:experiments",
