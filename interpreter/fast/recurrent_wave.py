@@ -141,7 +141,7 @@ class Block:
     @cached_property
     def gates(self) -> tuple[slice, Array]:
         """The matrix without the gates at either end that are 0, and which are left."""
-        used = span(self.matrix.any(axis=(1, 2, 3)))
+        used = span(np.any(self.matrix, axis=(1, 2, 3)))
         return used, self.matrix[used]
 
     @cached_property
@@ -149,7 +149,7 @@ class Block:
         """For each direction (H, G * H), without the columns at either end that are 0."""
         count, directions, hidden, _ = self.matrix.shape
         flat = self.matrix.transpose(1, 2, 0, 3).reshape(directions, hidden, count * hidden)
-        used = span(flat.any(axis=(0, 1)))
+        used = span(np.any(flat, axis=(0, 1)))
         return used, [np.ascontiguousarray(each[:, used]) for each in flat]
 
     @cached_property
@@ -165,7 +165,7 @@ class Block:
         return matrix
 
 
-def span(mask: Array) -> slice:
+def span(mask: Any) -> slice:
     """From the first true element to the last."""
     places = np.flatnonzero(mask)
     return slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0, 0)

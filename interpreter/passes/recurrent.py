@@ -146,7 +146,7 @@ def _merged(node: Node, place: int, index: Index) -> tuple[str, list[int]] | Non
         return ("merged", [first]) if axes and [a % rank for a in axes] == [axis] else None
     if reader.op_type != "Transpose":
         return None
-    perm = reader.attributes.get("perm")
+    perm = tuple(reader.attributes.get("perm", ()))
     form = {(0, 2, 1, 3): "merged", (2, 0, 1, 3): "batch_first", (1, 0, 2): "merged"}.get(perm)
     if form is None or len(perm) != rank:
         return None
