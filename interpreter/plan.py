@@ -20,7 +20,7 @@ from .fast import FAST, prepare
 from .graph import Graph, Node, Value
 from .registry import Context
 from .support import IGNORED_ATTRIBUTES, operator_of
-from .types import describe
+from .types import STRING, describe
 
 ABSENT = 0
 """The slot of an optional input that is left out: always None."""
@@ -257,4 +257,6 @@ def _bind(node: Node) -> tuple[Callable[..., Any], list[str]]:
 
 def as_array(value: Any) -> Any:
     """The value as kernels and callers expect it: an array even where NumPy made a scalar."""
+    if isinstance(value, str):
+        return np.array(value, STRING)
     return np.asarray(value) if isinstance(value, np.generic) else value
