@@ -38,6 +38,8 @@ def grid_sample(
         raise ValueError(f"mode '{mode}' is none of linear, nearest and cubic")
     if padding_mode not in ("zeros", "border", "reflection"):
         raise ValueError(f"padding_mode '{padding_mode}' is none of zeros, border and reflection")
+    if X.dtype == STRING and mode != "nearest":
+        raise ValueError(f"strings cannot be interpolated: mode '{mode}' wants numbers")
     if grid.dtype in HALF:
         grid = grid.astype(np.float32)
     n, channels = X.shape[:2]

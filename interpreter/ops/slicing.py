@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..registry import op
-from ..types import Array
+from ..types import STRING, Array
 from ._shared import normalise_axes, normalise_axis
 
 
@@ -211,6 +211,8 @@ _REDUCTIONS: dict[str, np.ufunc] = {
 
 def _write(data: Array, index: tuple[Any, ...], updates: Array, reduction: str) -> Array:
     result = data.copy()
+    if data.dtype == STRING and reduction == "mul":
+        raise ValueError("strings cannot be multiplied: reduction 'mul' wants numbers")
     if reduction == "none":
         result[index] = updates
     elif reduction in _REDUCTIONS:
