@@ -1,4 +1,4 @@
-"""8-bit operators: QLinearAdd, QLinearMul, QLinearConcat, QLinearSoftmax, and the rest.
+"""8-bit operators: QuantizeLinear, QLinearAdd, QLinearMul, QLinearConcat and the rest.
 
 Of a function of one number only 256 inputs exist: it is computed for each of them
 in float32, quantised, and looked up.
@@ -13,12 +13,28 @@ import numpy as np
 
 from ...registry import op
 from ...types import Array, Dtype
-from .. import activation
+from .. import activation, quantization
 from .._quantize import dequantize, quantize, saturate
 from .._shared import normalise_axis, single
 from ..join import concat
 from ..pool import average_pool
 from ..softmax import softmax, softmax_1
+
+
+@op("QuantizeLinear", since=1, domain="com.microsoft")
+def quantize_linear(
+    x: Array, y_scale: Array, y_zero_point: Array | None = None, *, axis: int = 1
+) -> Array:
+    """The standard's, which had no 16-bit and 4-bit integers before opset 21."""
+    return quantization.quantize_linear_13(x, y_scale, y_zero_point, axis=axis)
+
+
+@op("DequantizeLinear", since=1, domain="com.microsoft")
+def dequantize_linear(
+    x: Array, x_scale: Array, x_zero_point: Array | None = None, *, axis: int = 1
+) -> Array:
+    """The standard's, which had no 16-bit and 4-bit integers before opset 21."""
+    return quantization.dequantize_linear_13(x, x_scale, x_zero_point, axis=axis)
 
 
 @op("QLinearAdd", since=1, domain="com.microsoft")

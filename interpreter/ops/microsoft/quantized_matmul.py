@@ -1,4 +1,4 @@
-"""Matrix products with quantised weights: MatMulIntegerToFloat, DynamicQuantizeMatMul,
+"""Matrix products with quantised weights: QGemm, MatMulIntegerToFloat, DynamicQuantizeMatMul,
 MatMulNBits."""
 
 from __future__ import annotations
@@ -7,9 +7,43 @@ import numpy as np
 
 from ...registry import op
 from ...types import Array
+from .._quantize import saturate
 from .._shared import in_float32
 from ..quantization import dynamic_quantize_linear
 from ..quantized_products import matmul_integer
+
+
+@op("QGemm", since=1, domain="com.microsoft")
+def qgemm(
+    a: Array,
+    a_scale: Array,
+    a_zero_point: Array,
+    b: Array,
+    b_scale: Array,
+    b_zero_point: Array,
+    c: Array | None = None,
+    y_scale: Array | None = None,
+    y_zero_point: Array | None = None,
+    *,
+    alpha: float = 1.0,
+    transA: int = 0,
+    transB: int = 0,
+) -> Array:
+    """``alpha * a' @ b' + c`` of quantised matrices, quantised as y, or in float32 without y_scale.
+
+    Accumulated in int32, c (of scale ``alpha * a_scale * b_scale``) included. Shapes: a'
+    [M, K], b' [K, N], c broadcasts to [M, N]; b's scale and zero point are one or [N].
+    """
+    products = matmul_integer(
+        a.T if transA else a, b.T if transB else b, a_zero_point, b_zero_point
+    )
+    if c is not None:
+        products = products + c
+    scale = np.float32(alpha) * a_scale.reshape(()) * b_scale
+    if y_scale is None:
+        return products.astype(np.float32) * scale
+    dtype = a.dtype if y_zero_point is None else y_zero_point.dtype
+    return saturate(products.astype(np.float32) * (scale / y_scale), y_zero_point, dtype)
 
 
 @op("MatMulIntegerToFloat", since=1, domain="com.microsoft")

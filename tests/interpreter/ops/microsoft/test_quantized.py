@@ -28,6 +28,18 @@ def float32(value: float) -> Any:
     return np.array(value, np.float32)
 
 
+@given(st.sampled_from([np.uint8, np.int8, np.uint16, np.int16]), st.booleans(), st.booleans())
+def test_quantize_and_dequantize(dtype: Any, half: bool, by_axis: bool) -> None:
+    source = np.float16 if half else np.float32
+    shape, attributes = ((3,), {"axis": 0}) if by_axis else ((), {})
+    scale = np.asarray(np.linspace(0.3, 1.1, 3)[: 3 if by_axis else 1].reshape(shape), source)
+    zero_point = integers(shape, dtype, 1)
+    x = (np.random.default_rng(0).normal(size=(3, 4)) * 100).astype(source)
+    check_node("QuantizeLinear", [x, scale, zero_point], **attributes, **MS)
+    q = integers((3, 4), dtype, 2)
+    check_node("DequantizeLinear", [q, scale, zero_point], **attributes, **MS)
+
+
 @given(st.data())
 @pytest.mark.parametrize("op_type", ["QLinearAdd", "QLinearMul"])
 def test_binary(op_type: str, data: Any) -> None:

@@ -56,6 +56,23 @@ def test_dynamic_quantize_matmul(operand: Any, shape: Any) -> None:
     check_node("DynamicQuantizeMatMul", inputs, **MS)
 
 
+@given(weights(), st.integers(0, 1), st.integers(0, 1), st.booleans(), st.booleans())
+def test_qgemm(operand: Any, trans_a: int, trans_b: int, with_c: bool, quantised: bool) -> None:
+    b, b_scale, b_zero_point, _ = operand
+    a = integers((6, 4) if trans_a else (4, 6), np.uint8)
+    if b_zero_point is None or b_zero_point.shape != b_scale.shape:
+        b_zero_point = np.zeros(b_scale.shape, b.dtype)
+    inputs = [a, np.array(0.021, np.float32), integers((), np.uint8, 4)]
+    inputs += [b.T.copy() if trans_b else b, b_scale, b_zero_point]
+    inputs.append(integers((5,), np.int16, 5).astype(np.int32) if with_c else None)
+    if quantised:
+        inputs += [np.array(0.37, np.float32), integers((), np.uint8, 6)]
+    elif not with_c:
+        inputs.pop()
+    attributes = {"transA": trans_a, "transB": trans_b, "alpha": 0.7}
+    check_node("QGemm", inputs, **attributes, **MS)
+
+
 def test_matmul_integer_to_float_by_hand() -> None:
     a, b = np.array([[3, 5]], np.uint8), np.array([[1, -1], [2, 4]], np.int8)
     scales = np.array([0.5], np.float32), np.array([1, 10], np.float32)
