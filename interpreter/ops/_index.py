@@ -242,6 +242,7 @@ MODULES: dict[str, dict[str, str]] = {
     "com.microsoft": {
         "Attention": "microsoft.attention",
         "BiasGelu": "microsoft.gelu",
+        "DequantizeLinear": "microsoft.quantized",
         "DynamicQuantizeLSTM": "microsoft.quantized_lstm",
         "DynamicQuantizeMatMul": "microsoft.quantized_matmul",
         "EmbedLayerNormalization": "microsoft.normalization",
@@ -253,6 +254,7 @@ MODULES: dict[str, dict[str, str]] = {
         "MatMulIntegerToFloat": "microsoft.quantized_matmul",
         "MatMulNBits": "microsoft.quantized_matmul",
         "MultiHeadAttention": "microsoft.attention",
+        "QGemm": "microsoft.quantized_matmul",
         "QLinearAdd": "microsoft.quantized",
         "QLinearAveragePool": "microsoft.quantized",
         "QLinearConcat": "microsoft.quantized",
@@ -261,6 +263,7 @@ MODULES: dict[str, dict[str, str]] = {
         "QLinearMul": "microsoft.quantized",
         "QLinearSigmoid": "microsoft.quantized",
         "QLinearSoftmax": "microsoft.quantized",
+        "QuantizeLinear": "microsoft.quantized",
         "QuickGelu": "microsoft.gelu",
         "RotaryEmbedding": "microsoft.attention",
         "SkipLayerNormalization": "microsoft.normalization",
