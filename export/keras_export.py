@@ -225,7 +225,13 @@ def _checked(
 ) -> float:
     """The largest difference from Keras; raises where it is beyond the tolerance."""
     arrays = random_sample(model, specs) if sample is None else flatten_sample(sample, specs)
-    expected = predict(model, pack(model, arrays, sample))
+    try:
+        expected = predict(model, pack(model, arrays, sample))
+    except Exception as error:
+        raise ExportError(
+            f"Keras cannot compute the sample ({first_line(error)}); give one that it can: "
+            "sample= (--sample x.npy)"
+        ) from error
     worst, wrong = compare(proto, specs, arrays, expected, tolerance)
     if wrong is None:
         return worst

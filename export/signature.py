@@ -140,30 +140,39 @@ def _fit(array: Array, spec: InputSpec) -> Array:
 
 def random_sample(model: Any, specs: Sequence[InputSpec], seed: int = 0) -> list[Array]:
     """Make an input to compare with: normal numbers, or ids that every Embedding knows."""
-    ids = _smallest_vocabulary(model)
-    embedded = ids is not None
+    vocabularies = _vocabularies(model)
+    smallest = min(vocabularies.values(), default=2)
     rng = np.random.default_rng(seed)
     arrays: list[Array] = []
-    for spec in specs:
+    for index, spec in enumerate(specs):
         default = LENGTH if len(spec.shape) < 4 else SIDE
         first, *rest = spec.shape
         shape = [first or BATCH, *(dim or default for dim in rest)]
         kind = np.dtype(spec.dtype).kind
         if kind == "b":
             arrays.append(rng.random(shape) < 0.5)
-        elif kind in "iu" or (embedded and len(shape) == 2 and len(specs) == 1):
-            arrays.append(rng.integers(0, ids or 10, shape).astype(spec.dtype))
+        elif kind in "iu" or index in vocabularies:
+            arrays.append(
+                rng.integers(0, vocabularies.get(index, smallest), shape).astype(spec.dtype)
+            )
         else:
             arrays.append(rng.standard_normal(shape).astype(spec.dtype))
     return arrays
 
 
-def _smallest_vocabulary(model: Any) -> int | None:
+def _vocabularies(model: Any) -> dict[int, int]:
+    """The size of each Embedding, by the index of the model's input that it reads.
+
+    An Embedding deeper inside a model counts under an index that no input has.
+    """
     import keras
 
-    sizes = [
-        layer.input_dim
-        for layer in model._flatten_layers()
-        if isinstance(layer, keras.layers.Embedding)
-    ]
-    return min(sizes, default=None)
+    graph = functional(model)
+    inputs = [id(t) for t in keras.tree.flatten(graph._inputs_struct)] if graph else []
+    sizes: dict[int, int] = {}
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Embedding):
+            read = {id(t) for node in layer._inbound_nodes for t in node.input_tensors}
+            for index in [i for i, t in enumerate(inputs) if t in read] or [-1]:
+                sizes[index] = min(sizes.get(index, layer.input_dim), layer.input_dim)
+    return sizes

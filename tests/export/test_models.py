@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scratch_onnx.export import ExportError, framework, from_keras, to_model_proto
+from scratch_onnx.export.signature import input_specs, random_sample
 from scratch_onnx.interpreter import InferenceSession
 
 pytestmark = pytest.mark.tensorflow
@@ -31,6 +32,17 @@ def test_embedding_is_one_gather_that_takes_negative_ids_as_keras_does(keras, la
 def test_embedding_of_float_ids(keras, layers, parity, counts):
     model = keras.Sequential([keras.Input((3,)), layers.Embedding(5, 2)])
     assert counts(parity(model)) == {"Cast": 1, "Gather": 1}
+
+
+def test_random_sample_has_ids_that_the_embeddings_know(keras, layers):
+    ids, more, number = (keras.Input((50,), name=n) for n in ("ids", "more", "number"))
+    few, many = layers.Embedding(3, 2), layers.Embedding(300, 2)
+    outputs = [few(ids), many(ids), many(more), layers.Dense(2)(number)]
+    model = keras.Model([ids, more, number], outputs)
+    a, b, c = random_sample(model, input_specs(model))
+    assert set(np.unique(a)) == {0, 1, 2}
+    assert 10 < b.max() < 300
+    assert c.min() < 0
 
 
 def test_model_inside_a_model_called_twice(keras, layers, parity):
