@@ -103,6 +103,7 @@ class InferenceSession:
             find_split(graph) if options.optimize else None,
             options.threads or available_cores(),
         )
+        self._names = frozenset(value.name for value in graph.inputs)
         self._defaults: Mapping[str, Array] = {
             value.name: graph.initializers[value.name]
             for value in graph.inputs
@@ -208,9 +209,7 @@ class InferenceSession:
                     f"input '{value.name}' is missing; the model takes: "
                     f"{_list([v.name for v in inputs])}"
                 )
-        if len(feed) > len(inputs) or any(
-            name not in {value.name for value in inputs} for name in feed
-        ):
+        if not feed.keys() <= self._names:
             known = [value.name for value in inputs]
             unknown = next(name for name in feed if name not in known)
             raise InputError(f"no input is called '{unknown}'; the model takes: {_list(known)}")

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -42,29 +41,34 @@ _runs = 0
 _before: list[int] = []
 
 
-@contextmanager
-def blas_threads(count: int) -> Iterator[None]:
+class blas_threads:  # noqa: N801 - used like a function; a class enters faster than a generator
     """BLAS limited to ``count`` threads; put back when the last run that limits it ends.
 
     The limit is the whole process's, so runs in several threads share it:
     the first one remembers what was set, the last one restores it.
     """
-    global _runs
-    with _lock:
-        if _runs == 0:
-            _before[:] = [library.get_num_threads() for library in _blas()]
-            for library, now in zip(_blas(), _before, strict=True):
-                if now != count:
-                    library.set_num_threads(count)
-        _runs += 1
-    try:
-        yield
-    finally:
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __enter__(self) -> None:
+        global _runs
+        with _lock:
+            if _runs == 0:
+                _before[:] = [library.get_num_threads() for library in _blas()]
+                for library, now in zip(_blas(), _before, strict=True):
+                    if now != self.count:
+                        library.set_num_threads(self.count)
+            _runs += 1
+
+    def __exit__(self, *_: object) -> None:
+        global _runs
         with _lock:
             _runs -= 1
             if _runs == 0:
                 for library, before in zip(_blas(), _before, strict=True):
-                    library.set_num_threads(before)
+                    if before != self.count:
+                        library.set_num_threads(before)
 
 
 @cache
@@ -103,14 +107,17 @@ class _Team(threading.local):
 _team = _Team()
 
 
-@contextmanager
-def team(size: int) -> Iterator[None]:
+class team:  # noqa: N801 - as above
     """Within, kernels of this thread may share their blocks between ``size`` threads."""
-    before, _team.size = _team.size, size
-    try:
-        yield
-    finally:
-        _team.size = before
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __enter__(self) -> None:
+        self.before, _team.size = _team.size, self.size
+
+    def __exit__(self, *_: object) -> None:
+        _team.size = self.before
 
 
 def share(part: Callable[[int, int], None], work: float) -> None:
