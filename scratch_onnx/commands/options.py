@@ -10,8 +10,8 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-MODEL = click.argument("model", metavar="MODEL")
-INPUTS = click.argument("inputs", metavar="[INPUT]...", nargs=-1)
+MODEL = click.argument("model", metavar="MODEL", type=click.Path())
+INPUTS = click.argument("inputs", metavar="[INPUT]...", nargs=-1, type=click.Path())
 CAST = click.option("--cast", is_flag=True, help="Convert inputs to the dtype the model takes.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 TEXT = click.option(
@@ -20,6 +20,16 @@ TEXT = click.option(
     multiple=True,
     metavar="SENTENCE",
     help="Feed a sentence instead of a file (may be repeated).",
+)
+THREADS = click.option(
+    "--threads", type=click.IntRange(1), metavar="N", help="Threads of a run; default: all cores."
+)
+PRECISION = click.option(
+    "--precision",
+    type=click.Choice(["default", "strict", "fast"]),
+    default="default",
+    show_default=True,
+    help="Forms of 3×3 convolution: strict the direct one, fast also the less exact.",
 )
 NO_OPTIMIZE = click.option(
     "--no-optimize", is_flag=True, help="Run the graph node by node as the file has it."

@@ -34,6 +34,8 @@ from scratch_onnx.texts import encode_texts
 @click.option("--rtol", type=click.FloatRange(0), default=1e-5, show_default=True)
 @click.option("--atol", type=click.FloatRange(0), default=1e-5, show_default=True)
 @options.JSON
+@options.THREADS
+@options.PRECISION
 @options.NO_OPTIMIZE
 @click.pass_context
 @options.examples(
@@ -56,6 +58,8 @@ def run(
     rtol: float,
     atol: float,
     as_json: bool,
+    threads: int | None,
+    precision: str,
     no_optimize: bool,
 ) -> None:
     """Run MODEL on INPUT and print its outputs.
@@ -65,7 +69,9 @@ def run(
     """
     if texts and inputs:
         raise click.UsageError("give INPUT or --text, not both")
-    session = InferenceSession(model, optimize=not no_optimize)
+    session = InferenceSession(
+        model, optimize=not no_optimize, threads=threads, precision=precision
+    )
     feed = encode_texts(session, model, texts) if texts else read_inputs(session, inputs)
     batches = Batches.of(session, feed, cast, batch_size)
     names = [value.name for value in session.get_outputs()]
