@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -67,6 +70,28 @@ def test_sample_is_never_unpickled(saved, tmp_path):
     result = invoke(saved, "-o", tmp_path / "m.onnx", "--sample", tmp_path / "x.npy")
     assert result.exit_code == 1
     assert "cannot be read" in result.stderr
+
+
+def test_as_a_process_nothing_but_the_report_is_printed(saved, tmp_path):
+    """TensorFlow logs a good deal to standard error, unless it is told before it is imported."""
+    code = "from scratch_onnx.cli import main; main()"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
+    result = subprocess.run(
+        [sys.executable, "-c", code, "export", str(saved), "-o", str(tmp_path / "m.onnx")],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert result.stderr == ""
+    assert result.returncode == 0
+    assert result.stdout.count("\n") == 1
+
+
+def test_the_package_loads_no_framework():
+    code = "import scratch_onnx.export, sys; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"tensorflow", "keras", "tf2onnx"}.isdisjoint(run.stdout.split())
 
 
 def test_wrong_usage():
