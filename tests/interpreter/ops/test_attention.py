@@ -4,6 +4,8 @@ Where onnxruntime 1.32 and the specification part ways: its output of
 qk_matmul_output_mode 2 has float32's lowest number where a key is hidden, in place of
 -inf; it computes float64 with a scale in float32; it ignores a float16
 softmax_precision; before opset 25 it refuses a mask that is shorter than the keys.
+With is_causal, past keys and other numbers of queries than of new keys it lets each query see other
+keys than those up to i + past_sequence_length (``test_causal_with_past``).
 FlexAttention it does not know: there ours is compared with Attention.
 """
 
@@ -37,6 +39,9 @@ def attention_cases(draw: Any) -> tuple[list[Any], dict[str, Any]]:
     heads = kv_heads * group
     opset = draw(st.sampled_from([23, 24, 25]))
     past = draw(st.sampled_from([0, 0, 3]))
+    causal = draw(st.integers(0, 1))
+    if past and causal:
+        Sq = Skv  # else onnxruntime differs: see above
     Q, K, V, past_key, past_value = normal(
         draw(st.integers(0, 1000)),
         (B, heads, Sq, D),
@@ -45,7 +50,7 @@ def attention_cases(draw: Any) -> tuple[list[Any], dict[str, Any]]:
         (B, kv_heads, past, D),
         (B, kv_heads, past, Dv),
     )
-    options: dict[str, Any] = {"opset": opset, "is_causal": draw(st.integers(0, 1))}
+    options: dict[str, Any] = {"opset": opset, "is_causal": causal}
     if draw(st.booleans()):
         Q, K, V = (x.transpose(0, 2, 1, 3).reshape(B, x.shape[2], -1) for x in (Q, K, V))
         options |= {"q_num_heads": heads, "kv_num_heads": kv_heads}
@@ -127,6 +132,20 @@ def test_what_is_hidden_has_no_influence_on_the_weights(poison: float) -> None:
         (Y,) = run_ours("Attention", inputs, opset=24)
         (expected,) = run_ours("Attention", [Q, K[:, :, :2], V[:, :, :2]], opset=24)
         assert_same([Y], [expected])
+
+
+@pytest.mark.parametrize("opset", [23, 24, 25])
+@pytest.mark.parametrize(("queries", "new"), [(1, 2), (3, 2), (2, 2)])
+def test_causal_with_past(opset: int, queries: int, new: int) -> None:
+    """Query i sees the three past keys and the new ones up to i: the same as with that mask."""
+    Q, K, V, past_key, past_value = normal(
+        9, (1, 2, queries, 4), (1, 2, new, 4), (1, 2, new, 4), (1, 2, 3, 4), (1, 2, 3, 4)
+    )
+    (Y,) = run_ours("Attention", [Q, K, V, None, past_key, past_value], opset=opset, is_causal=1)
+    mask = np.tril(np.ones((queries, 3 + new), bool), 3)
+    keys, values = np.concatenate([past_key, K], 2), np.concatenate([past_value, V], 2)
+    (expected,) = run_onnxruntime("Attention", [Q, keys, values, mask], opset=opset)
+    assert_same([Y], [expected])
 
 
 def test_no_key_gives_zeros() -> None:

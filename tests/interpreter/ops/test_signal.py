@@ -45,8 +45,8 @@ def test_dft(data: Any, shape: list[int], opset: int, dtype: str) -> None:
         options["axis"] = axis
     else:
         inputs.append(np.array(axis))
-    # onnxruntime's sums over odd lengths lose some digits.
-    check_node("DFT", inputs, rtol=1e-4, atol=1e-5, **options)
+    # onnxruntime sums the terms of odd lengths one by one in float32.
+    check_node("DFT", inputs, rtol=1e-4, atol=5e-5, **options)
 
 
 def test_dft_by_hand() -> None:
@@ -113,7 +113,8 @@ def test_stft(data: Any, batch: int, length: int, step: int) -> None:
         None if given_by == "length" else normal(step, frame),
         None if given_by == "window" else np.array(frame),
     ]
-    check_node("STFT", inputs, opset=17, onesided=onesided, rtol=1e-4, atol=1e-5)
+    # onnxruntime sums the terms of odd lengths one by one in float32.
+    check_node("STFT", inputs, opset=17, onesided=onesided, rtol=1e-4, atol=5e-5)
 
 
 def test_stft_of_everything_and_of_nothing() -> None:
