@@ -43,12 +43,12 @@ class Runner(Protocol):
 
 @fast("Recurrent")
 class Recurrent:
-    """A recurrent node, or a stack of them where each reads the whole sequence of the one before.
+    """A recurrent node, or two of which the second reads the whole sequence of the first.
 
     Parameters
     ----------
     kind : "RNN", "GRU" or "LSTM", with the standard's default activations.
-    layers : the ``Weights`` from the first to the last layer.
+    layers : the ``Weights`` of the one or two layers.
     direction : of all layers; "bidirectional" for a single one only.
     table : (V, I), where the input is indices into it rather than vectors.
     batch_first : the input is (N, T, …) rather than (T, N, …).

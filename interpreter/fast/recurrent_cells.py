@@ -9,7 +9,7 @@ sigmoid gates, and multiplying by σ is dividing by 1 + e⁻ˣ.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -118,14 +118,13 @@ class Cell:
         self.gates = gates
 
 
-def make_cell(
-    kind: str, directions: int, batch: int, hidden: int, after_reset: Array | None
-) -> Cell:
-    """The cell of a kind with buffers for a shape."""
+def make_cell(kind: str, layers: Sequence[Gates], batch: int) -> Cell:
+    """The cell of a kind for layers side by side along H, with buffers for a batch."""
+    directions, hidden = layers[0].shape[1], sum(layer.shape[3] for layer in layers)
     if kind == "LSTM":
         return _lstm(np.zeros((5, directions, batch, hidden), np.float32))
     if kind == "GRU":
-        return _gru(np.zeros((4, directions, batch, hidden), np.float32), after_reset)
+        return _gru(np.zeros((4, directions, batch, hidden), np.float32), layers)
     return _rnn(np.zeros((1, directions, batch, hidden), np.float32))
 
 
@@ -164,7 +163,7 @@ def _lstm(buffer: Array) -> Cell:
     return cell
 
 
-def _gru(gates: Array, after_reset: Array | None) -> Cell:
+def _gru(gates: Array, layers: Sequence[Gates]) -> Cell:
     add, divide, exp, subtract, tanh = np.add, np.divide, np.exp, np.subtract, np.tanh
     candidate, z, r, recurrent = gates
     sigmoids = gates[1:3]
@@ -184,14 +183,24 @@ def _gru(gates: Array, after_reset: Array | None) -> Cell:
 
     cell = Cell(gates)
     cell.update = reset_after
-    if after_reset is not None:
-        matmul, matrix = np.matmul, after_reset
+    # A product for each layer: unlike a state, what the reset leaves can be NaN here and now, and
+    # must not meet another layer in a block matrix, were it with 0.
+    products = []
+    end = 0
+    for layer in layers:
+        own = slice(end, end + layer.shape[3])
+        if layer.after_reset is not None:
+            products.append((r[..., own], layer.after_reset, recurrent[..., own]))
+        end = own.stop
+    if products:
+        matmul = np.matmul
 
         def reset_before(h: Array, h_next: Array) -> None:
             exp(sigmoids, sigmoids)
             add(sigmoids, ONE, sigmoids)
             divide(h, r, r)
-            matmul(r, matrix, recurrent)
+            for operand, matrix, out in products:
+                matmul(operand, matrix, out)
             finish(h, h_next)
 
         cell.update = reset_before

@@ -46,10 +46,7 @@ class Rows:
         widths = [inputs, *(layer.shape[3] for layer in layers)]
         edges = np.cumsum([0, *(width + 1 for width in widths)]).tolist()
         self.buffer = np.ones((directions, batch, edges[-1] - 1), np.float32)
-        self.cells = [
-            make_cell(kind, directions, batch, layer.shape[3], layer.after_reset)
-            for layer in layers
-        ]
+        self.cells = [make_cell(kind, [layer], batch) for layer in layers]
         self.h = [
             self.buffer[..., start : start + width]
             for start, width in zip(edges[1:], widths[1:], strict=False)

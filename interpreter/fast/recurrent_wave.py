@@ -36,7 +36,7 @@ class Wave:
         self.edges = edges = block.edges
         count, directions, _, _ = self.first.shape
         hidden, last = edges[-1], edges[-2]
-        self.cell = cell = make_cell(kind, directions, batch, hidden, block.after_reset)
+        self.cell = cell = make_cell(kind, block.layers, batch)
         waves = steps + len(block.layers) - 1
         # Behind the first layer's last step the others go on, and it may compute anything.
         self.x = np.zeros((waves, count, directions, batch, hidden), np.float32)
@@ -151,18 +151,6 @@ class Block:
         flat = self.matrix.transpose(1, 2, 0, 3).reshape(directions, hidden, count * hidden)
         used = span(np.any(flat, axis=(0, 1)))
         return used, [np.ascontiguousarray(each[:, used]) for each in flat]
-
-    @cached_property
-    def after_reset(self) -> Array | None:
-        """The layers' matrices for the reset state, as blocks of one (D, H, H)."""
-        if self.layers[0].after_reset is None:
-            return None
-        directions, hidden = self.layers[0].shape[1], self.edges[-1]
-        matrix = np.zeros((directions, hidden, hidden), np.float32)
-        for place, layer in enumerate(self.layers):
-            own = slice(self.edges[place], self.edges[place + 1])
-            matrix[:, own, own] = layer.after_reset
-        return matrix
 
 
 def span(mask: Any) -> slice:

@@ -18,6 +18,10 @@ from ._index import Index, rebuild
 MAX_TABLE = 64 * 2**20
 """Bytes above which a lookup is not joined with the projection behind it."""
 
+MAX_LAYERS = 2
+"""Layers that are joined: a third would be two steps behind the first, whose NaN, times 0, would
+reach it a step early."""
+
 _ACTIVATIONS = {"RNN": ("tanh",), "GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
 _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
@@ -278,6 +282,8 @@ def _may_join(first: Node, second: Node) -> bool:
     if other.get("batch_first") or "table" in other or any(first.outputs[1:]):
         return False
     if len(first.inputs) > 1 or len(second.inputs) > 1:
+        return False
+    if len(one["layers"]) + len(other["layers"]) > MAX_LAYERS:
         return False
     if one["layers"][-1].R.shape[2] != other["layers"][0].W.shape[2]:
         return False
