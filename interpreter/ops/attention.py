@@ -187,7 +187,8 @@ def _softmax(scores: Array, precision: int | None) -> Array:
         if asked in HALF:
             return _softmax(scores.astype(np.float32), None).astype(asked).astype(dtype)
     largest = scores.max(axis=-1, keepdims=True, initial=-np.inf)
-    result = np.exp(scores - np.where(np.isneginf(largest), 0, largest))
+    result = scores - np.where(np.isneginf(largest), 0, largest)
+    np.exp(result, out=result)
     total = result.sum(axis=-1, keepdims=True)
     result /= np.where(total == 0, 1, total)
     return result.astype(dtype, copy=False)

@@ -96,6 +96,9 @@ def cases(draw: Any, op_type: str) -> tuple[list[Any], dict[str, Any]]:
     options["opset"] = draw(st.sampled_from(OPSETS[op_type]))
     count = 3 if op_type == "LSTM" else 2
     kept = draw(st.lists(st.booleans(), min_size=count, max_size=count).filter(any))
+    if draw(st.booleans()):  # the weights as initialisers, as in a file
+        weights = [1, 2, 3, *([7] if op_type == "LSTM" else [])]
+        options["constants"] = tuple(i for i in weights if arrays[i] is not None)
     options["outputs"] = [f"y{i}" if keep else "" for i, keep in enumerate(kept)]
     return arrays, options
 
