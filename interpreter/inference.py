@@ -21,6 +21,7 @@ _SMALL = 256
 # What inference says of valid models: it reads axes and the like as int64 only, where int32 is
 # allowed too, and does not know the default axes of MeanVarianceNormalization.
 _FAULTS_OF_ONNX = (
+    "expected to have type but instead is null",  # behind an operator that onnx does not know
     "already exists",  # data propagation, where two subgraphs have a name in common
     "ParseData type mismatch",
     "op_type:MeanVarianceNormalization",

@@ -19,6 +19,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoPro
 
 from .checking import check_graph, order_nodes
 from .errors import LoadError, ModelError, UnsupportedError
+from .gradients import expand_gradients
 from .graph import AttributeRef, Function, Graph, Model, Node, Value
 from .inference import infer_types
 from .inlining import inline_functions
@@ -100,6 +101,7 @@ def _convert(proto: ModelProto, folders: Folders, title: str, supported: bool) -
     types = cache(lambda: infer_types(proto, original, list(functions.values())))
     graph = inline_functions(graph, functions, types)
     if supported:
+        graph = expand_gradients(graph)
         check_support(graph)
     graph = replace(graph, types={**graph.types, **types()})
     return Model(
@@ -144,14 +146,10 @@ def _imports(entries: Iterable[onnx.OperatorSetIdProto], title: str) -> dict[str
     return opsets
 
 
-@cache
 def _newest_opsets() -> dict[str, int]:
-    """The newest opset of each domain of the standard that the onnx package knows."""
-    newest: dict[str, int] = {}
-    for schema in onnx.defs.get_all_schemas_with_history():
-        newest[schema.domain] = max(newest.get(schema.domain, 1), schema.since_version)
-    newest[""] = onnx.defs.onnx_opset_version()
-    return newest
+    """The newest opset of the standard's domains that the onnx package knows."""
+    newest_ml = max(row[3] for row in onnx.helper.VERSION_TABLE)
+    return {"": onnx.defs.onnx_opset_version(), "ai.onnx.ml": newest_ml}
 
 
 def _title(source: Source) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import onnx
 
 from . import registry
+from .gradients import TRAINING
 
 
 class Support(Enum):
@@ -44,6 +45,8 @@ def support_of(schema: Any) -> Support:
     found = registry.find(schema.domain, schema.name, schema.since_version)
     if found is not None and found[0] == schema.since_version:
         return Support.KERNEL
+    if (schema.domain, schema.name) == (TRAINING, "Gradient"):
+        return Support.BODY  # written out when a model is loaded, as far as operators allow
     if schema.has_function or schema.has_context_dependent_function:
         return Support.BODY
     return Support.NONE
@@ -97,7 +100,8 @@ def markdown() -> Iterator[str]:
     )
     yield ""
     yield "- *kernel*: a NumPy function of this project has just the semantics of that version;"
-    yield "- *body*: it runs as the nodes that the specification defines it by;"
+    yield "- *body*: it runs as the nodes that the specification defines it by (Gradient: as those"
+    yield "  of the domain scratch_onnx.gradient, for the operators that have one there);"
     yield "- *not supported*: a model that has it is refused when it is loaded."
     domain = None
     for row in everything:

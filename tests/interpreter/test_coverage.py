@@ -16,9 +16,8 @@ from scratch_onnx.interpreter import registry, support_table
 from scratch_onnx.interpreter.support import IGNORED_ATTRIBUTES
 from scratch_onnx.interpreter.support_table import Support, support_of
 
-NOT_SUPPORTED = {
-    ("ai.onnx.preview.training", "Gradient", 1): "the gradient of another graph is not computed",
-}
+NOT_SUPPORTED: dict[tuple[str, str, int], str] = {}
+"""What is refused when a model is loaded, and why."""
 
 # onnxruntime put it into the standard's domain, where files have it; the standard never did.
 BEYOND_THE_STANDARD = {("", "SimplifiedLayerNormalization", 1)}

@@ -505,3 +505,25 @@ def test_the_standards_own_bodies(
     assert op_type not in {node.op_type for node in session.model.graph.nodes}
     assert_same(session.run(None, feed), expected)
     compare(model, feed)
+
+
+def test_an_operator_of_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_OPERATORS", dict(registry._OPERATORS))
+
+    @so.op("Shift", domain="com.example", since=1)
+    def shift(x: Any, *, by: float = 1.0) -> Any:
+        return x + np.float32(by)
+
+    # What onnx cannot infer must not be in the way of what is behind it.
+    nodes = [
+        helper.make_node("Shift", ["x"], ["t"], domain="com.example", by=2.0),
+        helper.make_node("Add", ["t", "x"], ["s"]),
+        helper.make_node("Relu", ["s"], ["y"]),
+    ]
+    model = model_of(nodes)
+    model.opset_import.append(helper.make_opsetid("com.example", 1))
+    x = fill(SHAPE, seed=4)
+    assert_same(run_ours(model, {"x": x}), [np.maximum(x + np.float32(2) + x, 0)])
+    model.graph.node[0].attribute[0].name = "to"
+    with pytest.raises(so.UnsupportedError, match="the attribute 'to' is not supported"):
+        load(model)
