@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,27 +50,66 @@ def tree_ensemble(
             f"aggregate_function must be 0 to 3 and post_transform 0 to 4; they are "
             f"{aggregate_function} and {post_transform}"
         )
-    nodes, leaves = len(nodes_modes), len(leaf_weights)
-    targets = np.array(leaf_targetids, np.intp)
-    num_targets = n_targets or int(targets.max(initial=0)) + 1
-    mode = np.concatenate([nodes_modes.astype(np.intp), np.full(leaves, LEAF)])
-    threshold = np.concatenate([nodes_splits.astype(np.float64), np.zeros(leaves)])
+    forest = _remembered(
+        _forest_of_lists,
+        nodes_modes,
+        nodes_featureids,
+        nodes_splits,
+        nodes_truenodeids,
+        nodes_trueleafs,
+        nodes_falsenodeids,
+        nodes_falseleafs,
+        nodes_missing_value_tracks_true,
+        membership_values,
+        tree_roots,
+        leaf_targetids,
+        leaf_weights,
+        num_targets=n_targets or max(leaf_targetids, default=0) + 1,
+    )
+    scores = forest.scores(as_rows(X), AGGREGATES[aggregate_function])
+    return _transform(scores, _TRANSFORMS[post_transform]).astype(X.dtype)
+
+
+def _forest_of_lists(
+    modes: Array,
+    featureids: Ints,
+    splits: Array,
+    truenodeids: Ints,
+    trueleafs: Ints,
+    falsenodeids: Ints,
+    falseleafs: Ints,
+    missing_tracks_true: Ints | None,
+    membership_values: Array | None,
+    roots: Ints,
+    leaf_targetids: Ints,
+    leaf_weights: Array,
+    *,
+    num_targets: int,
+) -> Forest:
+    """The newer form: the leaves are put behind the nodes."""
+    nodes, leaves = len(modes), len(leaf_weights)
+    mode = np.concatenate([modes.astype(np.intp), np.full(leaves, LEAF)])
+    threshold = np.concatenate([splits.astype(np.float64), np.zeros(leaves)])
     member = mode == MODES.index("BRANCH_MEMBER")
     threshold[member] = np.arange(member.sum())
     itself = np.arange(nodes, nodes + leaves)
     false, true = (
         np.concatenate([np.array(ids, np.intp) + nodes * np.array(is_leaf, np.intp), itself])
-        for ids, is_leaf in (
-            (nodes_falsenodeids, nodes_falseleafs),
-            (nodes_truenodeids, nodes_trueleafs),
-        )
+        for ids, is_leaf in ((falsenodeids, falseleafs), (truenodeids, trueleafs))
     )
+    for ids, end in ((false, nodes + leaves), (true, nodes + leaves), (roots, nodes)):
+        if len(ids) and not 0 <= min(ids) <= max(ids) < end:
+            raise ValueError(
+                f"the trees name a node or leaf that is not among the {nodes} nodes and {leaves} "
+                f"leaves"
+            )
     missing = np.zeros(nodes + leaves, np.bool_)
-    missing[:nodes] = nodes_missing_value_tracks_true or 0
-    forest = Forest(
-        roots=np.array(tree_roots, np.intp),
+    missing[:nodes] = missing_tracks_true or 0
+    targets = np.array(leaf_targetids, np.intp)
+    return Forest(
+        roots=np.array(roots, np.intp),
         mode=mode,
-        feature=np.concatenate([np.array(nodes_featureids, np.intp), np.zeros(leaves, np.intp)]),
+        feature=np.concatenate([np.array(featureids, np.intp), np.zeros(leaves, np.intp)]),
         threshold=threshold,
         children=np.stack([false, true], axis=1),
         missing_is_true=missing,
@@ -78,8 +117,6 @@ def tree_ensemble(
         votes=sorted_votes(itself, targets, leaf_weights.astype(np.float64), num_targets),
         num_targets=num_targets,
     )
-    scores = forest.scores(as_rows(X), AGGREGATES[aggregate_function])
-    return _transform(scores, _TRANSFORMS[post_transform]).astype(X.dtype)
 
 
 def _transform(scores: Array, name: str) -> Array:
@@ -109,19 +146,19 @@ _MADE: dict[tuple[int, ...], tuple[tuple[Any, ...], Forest]] = {}
 _MOST_MADE = 64
 
 
-def _forest(*attributes: Any, num_targets: int) -> Forest:
-    """``_make_forest`` of the attributes, remembered."""
+def _remembered(make: Callable[..., Forest], *attributes: Any, num_targets: int) -> Forest:
+    """The forest that ``make`` makes of the attributes."""
     key = (*map(id, attributes), num_targets)
     made = _MADE.get(key)
     if made is None:
         while len(_MADE) >= _MOST_MADE:
             _MADE.pop(next(iter(_MADE)), None)
         # The attributes are kept beside it, so that no other object can have their ids.
-        made = _MADE[key] = attributes, _make_forest(*attributes, num_targets=num_targets)
+        made = _MADE[key] = attributes, make(*attributes, num_targets=num_targets)
     return made[1]
 
 
-def _make_forest(
+def _forest_of_names(
     treeids: Ints,
     nodeids: Ints,
     featureids: Ints | None,
@@ -228,7 +265,8 @@ def tree_ensemble_regressor(
     base values added. Hit rates are a hint."""
     del nodes_hitrates, nodes_hitrates_as_tensor
     num_targets = n_targets or max(target_ids, default=0) + 1
-    forest = _forest(
+    forest = _remembered(
+        _forest_of_names,
         nodes_treeids,
         nodes_nodeids,
         nodes_featureids,
@@ -286,7 +324,8 @@ def tree_ensemble_classifier(
     """
     del nodes_hitrates, nodes_hitrates_as_tensor
     labels = class_labels(classlabels_strings, classlabels_int64s)
-    forest = _forest(
+    forest = _remembered(
+        _forest_of_names,
         nodes_treeids,
         nodes_nodeids,
         nodes_featureids,

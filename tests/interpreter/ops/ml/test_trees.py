@@ -345,25 +345,33 @@ def test_tree_ensemble_5(seed: int, trees: int, aggregate: int, double: bool) ->
     assert_same(actual, expected, rtol=1e-5, atol=1e-6)
 
 
+MEMBERS: dict[str, Any] = {
+    "opset": 5,
+    "domain": ML,
+    "ir_version": 10,
+    "n_targets": 1,
+    "tree_roots": [0],
+    "nodes_modes": so_tensor(np.array([6, 6], np.uint8)),
+    "nodes_splits": so_tensor(np.zeros(2, np.float32)),
+    "nodes_featureids": [0, 0],
+    "nodes_trueleafs": [1, 1],
+    "nodes_truenodeids": [0, 1],
+    "nodes_falseleafs": [0, 1],
+    "nodes_falsenodeids": [1, 2],
+    "leaf_targetids": [0, 0, 0],
+    "leaf_weights": so_tensor(np.array([10, 20, 30], np.float32)),
+    "membership_values": so_tensor(np.array([1, 3, np.nan, 2, np.nan], np.float32)),
+}
+
+
 def test_members() -> None:
     """x is in {1, 3}, or else in {2}: leaves 10, 20 and 30."""
-    (Y,) = run_ours(
-        "TreeEnsemble",
-        [np.array([[1.0], [2.0], [3.0], [4.0], [np.nan]], np.float32)],
-        opset=5,
-        domain=ML,
-        ir_version=10,
-        n_targets=1,
-        tree_roots=[0],
-        nodes_modes=so_tensor(np.array([6, 6], np.uint8)),
-        nodes_splits=so_tensor(np.zeros(2, np.float32)),
-        nodes_featureids=[0, 0],
-        nodes_trueleafs=[1, 1],
-        nodes_truenodeids=[0, 1],
-        nodes_falseleafs=[0, 1],
-        nodes_falsenodeids=[1, 2],
-        leaf_targetids=[0, 0, 0],
-        leaf_weights=so_tensor(np.array([10, 20, 30], np.float32)),
-        membership_values=so_tensor(np.array([1, 3, np.nan, 2, np.nan], np.float32)),
-    )
+    X = np.array([[1.0], [2.0], [3.0], [4.0], [np.nan]], np.float32)
+    (Y,) = run_ours("TreeEnsemble", [X], **MEMBERS)
     assert Y.ravel().tolist() == [10, 20, 10, 30, 30]
+
+
+@pytest.mark.parametrize("change", [{"tree_roots": [2]}, {"nodes_truenodeids": [0, 3]}])
+def test_ids_that_do_not_exist(change: dict[str, Any]) -> None:
+    with pytest.raises(so.RunError, match="a node or leaf that is not among"):
+        run_ours("TreeEnsemble", [X], **(MEMBERS | change))
