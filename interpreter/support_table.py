@@ -65,7 +65,10 @@ def rows() -> list[Row]:
         key = schema.domain, schema.name
         row = table.setdefault(key, Row(*key))
         row.versions[schema.since_version] = support
+    package = __package__ or ""
     for domain, name, version, operator in registry.operators():
+        if not operator.module.startswith(package):
+            continue  # one that a user registered
         row = table.setdefault((domain, name), Row(domain, name))
         row.versions.setdefault(version, Support.KERNEL)
         table[domain, name] = Row(domain, name, row.versions, operator.module)

@@ -12,7 +12,8 @@ import onnx
 import pytest
 from onnx.defs import OpSchema
 
-from scratch_onnx.interpreter import registry, support_table
+from scratch_onnx.interpreter import ops, registry, support_table
+from scratch_onnx.interpreter.ops.__main__ import index
 from scratch_onnx.interpreter.support import IGNORED_ATTRIBUTES
 from scratch_onnx.interpreter.support_table import Support, support_of
 
@@ -118,3 +119,8 @@ def test_the_index_of_operators_is_up_to_date() -> None:
     made: dict[str, object] = {}
     exec(index(), made)
     assert made["MODULES"] == MODULES, "run: python -m scratch_onnx.interpreter.ops"
+
+
+def test_the_committed_index_is_the_registrys() -> None:
+    committed = Path(ops.__file__).with_name("_index.py")
+    assert committed.read_text() == index(), "write it anew: python -m scratch_onnx.interpreter.ops"
