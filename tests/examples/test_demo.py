@@ -1,0 +1,32 @@
+"""The examples run, and give what Keras gave when they were made."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import scratch_onnx.interpreter as so
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def test_demo_runs_without_a_framework() -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "demo.py"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "frameworks imported: none" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["digits", "sentiment"])
+def test_example_gives_what_keras_gave(name: str) -> None:
+    folder = EXAMPLES / name
+    session = so.InferenceSession(folder / f"{name}.onnx")
+    (ours,) = session.run(None, {session.get_inputs()[0].name: np.load(folder / "input.npy")})
+    keras = np.load(folder / "keras.npy")
+    assert (ours.argmax(1) == keras.argmax(1)).all()
+    np.testing.assert_allclose(ours, keras, rtol=0, atol=1e-6)
