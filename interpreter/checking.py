@@ -31,8 +31,8 @@ def order_nodes(graph: Graph, outer: frozenset[str] = frozenset()) -> Graph:
                 )
             if name:
                 producers[name] = position
-    inner = given | producers.keys()
-    nodes = [_order_subgraphs(node, frozenset(inner)) for node in graph.nodes]
+    inner = frozenset(given | producers.keys())
+    nodes = [_order_subgraphs(node, inner) for node in graph.nodes]
 
     waits: list[set[int]] = []
     waiters: list[list[int]] = [[] for _ in nodes]

@@ -15,7 +15,7 @@ from onnx import TypeProto, helper
 
 from .errors import ModelError
 from .graph import AttributeRef, Function, Graph, Node
-from .support import problem_of
+from .support import problem_of, schema_of
 from .types import OptionalType, SequenceType, TensorType, Type, enum_of_dtype
 
 FunctionKey = tuple[str, str, str]
@@ -187,12 +187,8 @@ def standard_body(node: Node, types: Callable[[], Mapping[str, Type]]) -> Functi
     """The body that the standard gives of a node's operator, or None where it gives none."""
     from .loading import read_function
 
-    if not onnx.defs.has(node.op_type, node.domain):
-        return None
-    try:
-        # Any: onnx's stubs lack half of the class.
-        schema: Any = onnx.defs.get_schema(node.op_type, node.opset, node.domain)
-    except onnx.defs.SchemaError:
+    schema: Any = schema_of(node)  # Any: onnx's stubs lack half of the class
+    if schema is None:
         return None
     opsets = {node.domain: node.opset}
     if schema.has_function:

@@ -7,6 +7,7 @@ found out half-way through a run, or never.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -64,10 +65,15 @@ def operator_of(node: Node) -> Operator:
 
 def schema_of(node: Node) -> onnx.defs.OpSchema | None:
     """The standard's schema of the node's operator and version, None for other domains."""
-    if not onnx.defs.has(node.op_type, node.domain):
+    return _schema(node.op_type, node.opset, node.domain)
+
+
+@cache
+def _schema(op_type: str, opset: int, domain: str) -> onnx.defs.OpSchema | None:
+    if not onnx.defs.has(op_type, domain):
         return None
     try:
-        return onnx.defs.get_schema(node.op_type, node.opset, node.domain)
+        return onnx.defs.get_schema(op_type, opset, domain)
     except onnx.defs.SchemaError:
         return None
 

@@ -24,6 +24,8 @@ class Rule:
     exclude_outside: bool = False
     extrapolation_value: float = 0.0
     antialias: bool = False
+    nearest_by_scale: bool = False
+    """Ceil where an axis shrinks, floor where it grows, instead of ``nearest_mode``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ def resize_10(X: Array, scales: Array, *, mode: str = "nearest") -> Array:
     if scales.shape != (X.ndim,):
         raise ValueError(f"scales must be one for each of {X.ndim} axes, and are {scales.size}")
     axes = [_by_scale(X, axis, scale) for axis, scale in enumerate(scales)]
-    return _resize(X, axes, Rule(mode, "asymmetric", "by_scale"))
+    return _resize(X, axes, Rule(mode, "asymmetric", nearest_by_scale=True))
 
 
 @op("Upsample", since=7)
@@ -225,7 +227,7 @@ def _resize(x: Array, axes: Sequence[Axis], rule: Rule) -> Array:
             outside.append((axis.axis, (place < 0) | (place > axis.size - 1)))
         if rule.mode == "nearest":
             nearest = rule.nearest_mode
-            if nearest == "by_scale":
+            if rule.nearest_by_scale:
                 nearest = "ceil" if axis.scale < 1 else "floor"
             index = _nearest(place, nearest).clip(0, axis.size - 1).astype(np.int64)
             result = np.take(result, index, axis.axis)
