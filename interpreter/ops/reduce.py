@@ -8,6 +8,7 @@ gives its identity. Half precision is accumulated in float32 and rounded once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
@@ -48,13 +49,32 @@ def _limit(data: Array, lowest: bool) -> Any:
 
 
 def _sum(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    # NumPy adds pairwise along neighbours in memory, but one by one along other axes, where the
+    # rounding error grows with the length; a variance as E[x²] - E[x]² may be nothing but that.
+    if x.dtype.kind == "f":
+        for axis in axes:
+            if x.strides[axis] != x.itemsize:
+                x = _in_blocks(x, axis)
     return np.sum(x, axis=axes, keepdims=keepdims, dtype=x.dtype)
 
 
+def _in_blocks(x: Array, axis: int) -> Array:
+    """The sums of blocks of √n of the n elements along an axis; ``x`` itself where n is small."""
+    n = x.shape[axis]
+    if n < 64:
+        return x
+    size = math.isqrt(n)
+    count = n // size
+    before = (slice(None),) * axis
+    whole, rest = x[(*before, slice(count * size))], x[(*before, slice(count * size, n))]
+    blocks = whole.reshape(*x.shape[:axis], count, size, *x.shape[axis + 1 :])
+    return np.concatenate([blocks.sum(axis + 1), rest.sum(axis, keepdims=True)], axis)
+
+
 def _mean(x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    count = math.prod(x.shape[axis] for axis in axes)
     if x.dtype.kind == "f":
-        return np.mean(x, axis=axes, keepdims=keepdims)
-    count = int(np.prod([x.shape[axis] for axis in axes], dtype=np.int64))
+        return np.divide(_sum(x, axes, keepdims), x.dtype.type(count))
     # NumPy sums integers in 64 bits; the quotient is truncated as Div's is.
     return div(np.asarray(np.sum(x, axis=axes, keepdims=keepdims)), np.asarray(count))
 
@@ -250,6 +270,11 @@ def arg_min(data: Array, *, axis: int = 0, keepdims: int = 1, select_last_index:
 
 def _arg(find: Callable[..., Any], data: Array, axis: int, keepdims: int, last: int) -> Array:
     axis = normalise_axis(axis, data.ndim)
+    if data.size == 0:
+        shape = (*data.shape[:axis], *((1,) if keepdims else ()), *data.shape[axis + 1 :])
+        if 0 not in shape:
+            raise ValueError(f"axis {axis} of {list(data.shape)} has no element to point at")
+        return np.zeros(shape, dtype=np.int64)
     searched = np.flip(data, axis) if last else data
     found = find(searched, axis=axis, keepdims=bool(keepdims))
     return np.asarray(data.shape[axis] - 1 - found if last else found, dtype=np.int64)
