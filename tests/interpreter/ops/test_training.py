@@ -97,13 +97,3 @@ def test_several_variables() -> None:
         alone = step("Adam", 0.1, 5, [[group[variable]] for group in groups])
         for a, b in zip(together[variable::2], alone, strict=True):
             np.testing.assert_array_equal(a, b)
-
-
-def test_gradient_is_refused() -> None:
-    node = helper.make_node("Gradient", ["x"], ["y"], domain=DOMAIN, xs=["x"], y="x")
-    x = helper.make_tensor_value_info("x", 1, [1])
-    graph = helper.make_graph([node], "g", [x], [onnx.ValueInfoProto(name="y")])
-    opsets = [helper.make_opsetid("", 18), helper.make_opsetid(DOMAIN, 1)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
-    with pytest.raises(so.UnsupportedError, match=f"{DOMAIN}.Gradient"):
-        so.InferenceSession(model)
