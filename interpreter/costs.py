@@ -175,7 +175,29 @@ def _fast(node: Node, inputs: Shapes, outputs: Shapes) -> Cost | None:
         ]
         macs = x[0] * prod(spatial) * weight.size
         return Cost(macs, 2 * macs + prod(spatial) * x[0] * weight.shape[-1])
-    return Cost(0, max(prod(x), prod(y)))
+    if node.op_type == "MatMul":
+        macs = prod(y) * x[-1]
+        return Cost(macs, 2 * macs)
+    if node.op_type == "Recurrent":
+        return _fast_recurrent(node, x[0] * x[1])
+    if node.op_type in _PER_OUTPUT:
+        return Cost(0, _PER_OUTPUT[node.op_type] * prod(y))
+    if node.op_type in ("Activation", "Affine", "MaxPool", "AveragePool", "GlobalAveragePool"):
+        return Cost(0, max(prod(x), prod(y)))
+    return None
+
+
+def _fast_recurrent(node: Node, cells: int) -> Cost:
+    """A stack of layers; where there is a table the first input's products are in it."""
+    macs = others = 0
+    elementwise = {"RNN": 1, "GRU": 7, "LSTM": 9}[node.attributes["kind"]]
+    for position, layer in enumerate(node.attributes["layers"]):
+        directions, rows, hidden = layer.R.shape
+        looked_up = position == 0 and node.attributes.get("table") is not None
+        width = hidden + (0 if looked_up else layer.W.shape[-1])
+        macs += cells * directions * rows * width
+        others += cells * directions * (rows + elementwise * hidden)
+    return Cost(macs, 2 * macs + others)
 
 
 def _kernel(node: Node) -> Shape:

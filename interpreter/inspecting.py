@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import prod
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -141,19 +142,19 @@ def inspect(
         if shapes:
             raise InputError("shapes can be set for a file, and not for a loaded session")
         return _describe(model.model, model.model.graph.types, (), None)
-    proto, folder = read_proto(model)
-    size = None
-    if folder is not None:
-        size = Path(model).stat().st_size  # type: ignore[arg-type]
+    proto, folders = read_proto(model)
+    title, size = "the model", None
+    if isinstance(model, (str, PathLike)):
+        title, size = str(model), Path(model).stat().st_size
     if shapes:
         proto = with_shapes(proto, shapes)
-    seen = convert(proto, folder, title=str(model) if folder else "the model", supported=False)
+    seen = convert(proto, folders, title=title, supported=False)
     free = _free_dimensions(proto)
     types: Mapping[str, Type] = seen.graph.types
     if free:
         try:
             fixed = with_shapes(proto, {}, rest=1)
-            types = convert(fixed, folder, supported=False).graph.types
+            types = convert(fixed, folders, supported=False).graph.types
         except ModelError:  # some kernel is larger than 1
             types = {}
     return _describe(seen, types, tuple(free), size)

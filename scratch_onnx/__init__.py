@@ -10,6 +10,12 @@
     probabilities = so.run("model.onnx", x)          # the same in one line
     so.export.from_keras(model, "model.onnx")        # pip install 'scratch-onnx[export]'
 
+    so.inspect("model.onnx")                         # nodes, types, parameters, costs
+    so.trace("model.onnx", {"input": x})             # every value of a run
+    so.compare("model.onnx", {"input": x}, "onnxruntime")
+    so.profile("model.onnx", {"input": x})           # where the time goes
+    so.explain("Conv")                               # what an operator does
+
 Everything raised on purpose is a ``so.errors.ScratchOnnxError``.
 """
 
@@ -22,16 +28,44 @@ from scratch_onnx.interpreter import InferenceSession, errors, op, run
 
 if TYPE_CHECKING:
     from scratch_onnx import experiments, export
+    from scratch_onnx.interpreter.explain import explain
+    from scratch_onnx.interpreter.inspecting import inspect
+    from scratch_onnx.interpreter.profile import profile
+    from scratch_onnx.interpreter.trace import trace
+    from scratch_onnx.peers import compare
 
-__all__ = ["InferenceSession", "__version__", "errors", "experiments", "export", "op", "run"]
+__all__ = [
+    "InferenceSession",
+    "__version__",
+    "compare",
+    "errors",
+    "experiments",
+    "explain",
+    "export",
+    "inspect",
+    "op",
+    "profile",
+    "run",
+    "trace",
+]
 
 __version__ = "0.1.0"
 
 _EXTRAS = ("experiments", "export")
+# What is there to look inside is not needed for a run: name → its module.
+_LAZY = {
+    "compare": "peers",
+    "explain": "interpreter.explain",
+    "inspect": "interpreter.inspecting",
+    "profile": "interpreter.profile",
+    "trace": "interpreter.trace",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """``export`` and ``experiments``, imported when they are first asked for."""
+    """What is imported when it is first asked for."""
+    if name in _LAZY:
+        return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
     if name not in _EXTRAS:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     try:

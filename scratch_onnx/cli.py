@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from scratch_onnx import __version__, missing_extra
 from scratch_onnx.interpreter.errors import ScratchOnnxError
@@ -27,10 +28,16 @@ COMMANDS = {
         "Compare node by node with onnxruntime, Keras, a file.",
     ),
     "profile": ("scratch_onnx.commands.profile:profile", "Measure each node: time, bytes, FLOPs."),
+    "explain": ("scratch_onnx.commands.explain:explain", "Explain an operator, or a node at work."),
+    "ops": ("scratch_onnx.commands.ops:ops", "List all operators and what is supported."),
     "export": ("scratch_onnx.export.command:export", "Export a Keras model to ONNX."),
     "experiments": (
         "scratch_onnx.experiments.command:experiments",
         "Train, score and report the experiments.",
+    ),
+    "completion": (
+        "scratch_onnx.commands.completion:completion",
+        "Print the completion script for a shell.",
     ),
 }
 # The extra that brings the packages that a command may lack.
@@ -67,6 +74,15 @@ class Commands(click.Group):
         """The list of commands, from the table: help imports none of them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names from the table, too: a press of Tab imports no command."""
+        names = [
+            CompletionItem(name, help=line)
+            for name, (_, line) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import onnx
 from scratch_onnx import missing_extra
 from scratch_onnx.files import read_npy
 from scratch_onnx.interpreter import InferenceSession
-from scratch_onnx.interpreter.compare import Peer
+from scratch_onnx.interpreter.compare import NodeComparison, Peer
+from scratch_onnx.interpreter.compare import compare as compare_nodes
 from scratch_onnx.interpreter.errors import InputError, ScratchOnnxError
 from scratch_onnx.interpreter.graph import Value
 from scratch_onnx.interpreter.plan import compile_graph
@@ -44,6 +46,24 @@ def peer_of(against: str, model: str, session: InferenceSession, feed: Feed) -> 
     if colon and kind == "dir":
         return TracePeer(rest)
     return ModelPeer(against, session, feed)
+
+
+def compare(
+    model: str | PathLike[str],
+    feed: Feed,
+    against: str,
+    *,
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
+) -> list[NodeComparison]:
+    """Compare a model file node by node with another side: see ``interpreter.compare``.
+
+    ``against`` is what ``peer_of`` takes. A value may differ by ``atol + rtol``
+    times the other side's largest element.
+    """
+    session = InferenceSession(model, optimize=False)
+    peer = peer_of(against, str(model), session, feed)
+    return list(compare_nodes(session, feed, peer, rtol=rtol, atol=atol))
 
 
 class _SameLayout:

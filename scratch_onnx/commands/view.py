@@ -31,8 +31,8 @@ def view(model: str, port: int, no_browser: bool) -> None:
     """
     import netron
 
-    proto, folder = read_proto(model)
-    convert(proto, folder, title=model, supported=False)  # says what is wrong with the file
+    proto, folders = read_proto(model)
+    convert(proto, folders, title=model, supported=False)  # says what is wrong with the file
     logging.getLogger("netron").setLevel(logging.WARNING)
     data = bytearray(with_inferred_shapes(proto).SerializeToString())
     try:
