@@ -17,7 +17,10 @@ from .types import Array
 PART_BYTES = 512 * 1024
 """A part's largest value: with what a kernel needs beside it, it stays in the cache."""
 RECURRENT_PART = 128
-"""Samples of a part where nodes step through time: fewer make thin products."""
+"""Samples of a part where nodes step through time: more do not stay in the cache."""
+RECURRENT_LEAST = 64
+"""Fewer samples than this are not split there: a step's calls are too short for two threads that
+take turns with the interpreter's lock."""
 MIN_BATCH = 8
 """Samples below which threads gain nothing over the hand-off."""
 
@@ -59,10 +62,10 @@ class Executor:
         if samples < MIN_BATCH:
             return []
         if self.split.recurrent:
-            most = RECURRENT_PART
+            least, most = RECURRENT_LEAST, RECURRENT_PART
         else:
-            most = max(1, PART_BYTES // max(1, self.split.sample_bytes))
-        return parts_of(samples, min(most, -(-samples // self.threads)))
+            least, most = 1, max(1, PART_BYTES // max(1, self.split.sample_bytes))
+        return parts_of(samples, max(least, min(most, -(-samples // self.threads))))
 
     def _in_parts(self, values: Sequence[Any], parts: Sequence[tuple[int, int]]) -> list[Any]:
         assert self.split is not None
