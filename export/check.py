@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import onnx
 
+from scratch_onnx.interpreter import InferenceSession
+
 from .framework import Array, load_frameworks, quiet, unchanged_variables
 from .layers import marked_layers
 from .signature import InputSpec, pack
@@ -40,8 +42,6 @@ class Tolerance:
 
 def run_onnx(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> list[Array]:
     """Run the written model with this project's interpreter."""
-    from scratch_onnx.interpreter import InferenceSession
-
     return list(InferenceSession(model).run(None, dict(feeds)))
 
 

@@ -15,10 +15,11 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
+from unittest import mock
 
 from .framework import Array
 
-__all__ = ["HANDLERS", "native_einsum", "onnx_op", "prepare_tf2onnx", "values"]
+__all__ = ["HANDLERS", "adjusted_tf2onnx", "native_einsum", "onnx_op", "values"]
 
 _CARRIER = "XlaCallModule"
 _MODULE_VERSION = 9  # any version that the operation's registration accepts; nothing reads it
@@ -95,23 +96,26 @@ def native_einsum() -> Iterator[None]:
         )
         return output
 
-    backend.numpy.einsum = einsum
-    try:
+    with mock.patch.object(backend.numpy, "einsum", einsum):
         yield
-    finally:
-        backend.numpy.einsum = original
 
 
-def prepare_tf2onnx() -> None:
-    """Two settings that tf2onnx has no argument for.
+@contextmanager
+def adjusted_tf2onnx() -> Iterator[None]:
+    """While active, two things are otherwise in tf2onnx, for which it has no argument.
 
     It passes over an attribute that it cannot read, a list of shapes; and it
     keeps Einsum, which it would spell out in reshapes of sizes read at run time.
     """
     from tf2onnx import optimizer, tf_utils
 
-    tf_utils.TF_IGNORED_NODE_ATTRS.add("Sout")
-    optimizer._optimizers.pop("einsum_optimizer", None)
+    ignored, optimizers = tf_utils.TF_IGNORED_NODE_ATTRS, optimizer._optimizers
+    with (
+        mock.patch.object(tf_utils, "TF_IGNORED_NODE_ATTRS", {*ignored, "Sout"}),
+        mock.patch.dict(optimizers),
+    ):
+        optimizers.pop("einsum_optimizer", None)
+        yield
 
 
 def _write_node(ctx: Any, node: Any, name: str, _args: Any) -> None:

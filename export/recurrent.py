@@ -90,7 +90,8 @@ def _is_native(layer: Any) -> bool:
     known = (keras.layers.SimpleRNN, keras.layers.GRU, keras.layers.LSTM, keras.layers.RNN)
     if type(layer) not in known or _kind(layer.cell) is None:
         return False
-    return all(function in _activation_table() for function in _functions(layer.cell))
+    functions = _functions(layer.cell)
+    return all(any(f is known for known in _activation_table()) for f in functions)
 
 
 def _fit_together(forward: Any, backward: Any) -> bool:

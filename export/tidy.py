@@ -11,7 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import numpy_helper, shape_inference
+
+from scratch_onnx.interpreter import InferenceSession
+from scratch_onnx.interpreter.errors import UnsupportedError
 
 from .graphs import captured, rename_input, subgraphs
 from .shapes import Dim, infer_shapes, known_shapes, name_dimensions
@@ -27,6 +30,7 @@ def tidy(model: onnx.ModelProto, specs: Sequence[InputSpec]) -> onnx.ModelProto:
     while _make_reshapes_constant(model.graph) or _join_reshapes(model.graph):
         _remove_unused(model.graph)
         model = infer_shapes(model)
+    _fold_constants(model)
     _remove_unused(model.graph)
     return model
 
@@ -133,6 +137,49 @@ def _join_reshapes(graph: onnx.GraphProto) -> bool:
             _set_target(graph, node, target)
             changed = True
     return changed
+
+
+def _fold_constants(model: onnx.ModelProto) -> None:
+    """Compute what no input reaches, unless it is larger than what it is made of.
+
+    tf2onnx folds as it goes; this is what became constant afterwards, and a
+    few operators that it does not fold (the condition in front of a Loop).
+    """
+    graph = model.graph
+    constant = {value.name for value in graph.initializer}
+    nodes = []
+    for node in graph.node:
+        inputs = [name for name in node.input if name]
+        if inputs and constant.issuperset(inputs) and not any(subgraphs(node)):
+            nodes.append(node)
+            constant.update(node.output)
+    outputs = [name for node in nodes for name in node.output if name]
+    if not outputs:
+        return
+    part = onnx.ModelProto()
+    part.CopyFrom(model)
+    for field in ("node", "input", "output", "value_info"):
+        part.graph.ClearField(field)
+    part.graph.node.extend(nodes)
+    part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
+    try:
+        session = InferenceSession(shape_inference.infer_shapes(part))
+    except UnsupportedError:  # leave it to whoever runs the file
+        return
+    arrays = dict(zip(outputs, session.run(None, {}), strict=True))
+    sizes = {value.name: int(np.prod(value.dims)) for value in graph.initializer}
+    sizes |= {name: array.size for name, array in arrays.items()}
+    folded = [
+        node
+        for node in nodes
+        if sum(sizes[name] for name in node.output if name)
+        <= max(1, sum(sizes[name] for name in node.input if name))
+    ]
+    for node in folded:
+        graph.node.remove(node)
+        graph.initializer.extend(
+            numpy_helper.from_array(np.asarray(arrays[name]), name) for name in node.output if name
+        )
 
 
 def _remove_unused(graph: onnx.GraphProto) -> None:

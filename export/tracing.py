@@ -15,7 +15,7 @@ from .framework import load_frameworks, quiet
 from .graphs import nodes_below
 from .layers import layer_of, marked_layers
 from .lowering import lowering
-from .native import HANDLERS, native_einsum, prepare_tf2onnx
+from .native import HANDLERS, adjusted_tf2onnx, native_einsum
 from .signature import InputSpec, functional, pack
 
 __all__ = ["Traced", "supported_opsets", "trace"]
@@ -63,7 +63,6 @@ def trace(
         ExportError: TensorFlow cannot trace the model, or tf2onnx cannot express it.
     """
     tensorflow, keras = load_frameworks()
-    prepare_tf2onnx()
     signature = [
         tensorflow.TensorSpec(spec.shape, spec.dtype, name=f"input_{i}")
         for i, spec in enumerate(specs)
@@ -100,8 +99,8 @@ def trace(
             tensorflow.config.run_functions_eagerly(False)
 
     lower = functools.partial(lowering, opset=opset)
-    with quiet(), native_einsum(), marked_layers(model, lower, record if probe else None) as paths:
-        traced.paths = paths
+    layers = marked_layers(model, lower, record if probe else None)
+    with quiet(), adjusted_tf2onnx(), native_einsum(), layers as traced.paths:
         # a tf.function that a layer compiles by itself stays a call, unless it is inlined
         for body in (call, inlined):
             traced.proto = _convert(body, signature, opset, model.name)
