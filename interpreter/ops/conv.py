@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import prod
 
 import numpy as np
@@ -92,26 +91,22 @@ def convolve(x: Array, w: Array, windows: Windows, group: int = 1) -> Array:
         inner = prod(windows.output[1:])
         columns = (slice(None),) * (len(windows.output) - 1)
         row_bytes = weights.shape[2] * group * inner * x.itemsize
-        for tile, rows in _tiles(images, windows.output[0], row_bytes):
+        step, height = _tile(windows.output[0], row_bytes)
+        for start in range(0, images, step):
+            tile = slice(start, start + step)
             view = windows.view(windows.pad(x[tile], 0))
-            patches = view[last_axes(rows, *columns)]
-            patches = patches.reshape(patches.shape[0], group, weights.shape[2], -1)
-            target = y[tile, ..., rows.start * inner : rows.stop * inner]
-            np.matmul(weights, patches, out=target)
+            for top in range(0, windows.output[0], height):
+                patches = view[last_axes(slice(top, top + height), *columns)]
+                patches = patches.reshape(patches.shape[0], group, weights.shape[2], -1)
+                target = y[tile, ..., top * inner : (top + height) * inner]
+                np.matmul(weights, patches, out=target)
     return y.reshape(images, features, *windows.output)
 
 
-def _tiles(images: int, rows: int, row_bytes: int) -> Iterator[tuple[slice, slice]]:
-    """Slices of images and of output rows whose patches take about ``TILE_BYTES``."""
+def _tile(rows: int, row_bytes: int) -> tuple[int, int]:
+    """How many images, and how many of their output rows, have patches of ``TILE_BYTES``."""
     budget = max(1, TILE_BYTES // max(1, row_bytes))
-    if budget >= rows:
-        step = budget // rows
-        for start in range(0, images, step):
-            yield slice(start, start + step), slice(0, rows)
-    else:
-        for image in range(images):
-            for start in range(0, rows, budget):
-                yield slice(image, image + 1), slice(start, min(start + budget, rows))
+    return max(1, budget // rows), min(budget, rows)
 
 
 def _depthwise(x: Array, w: Array, windows: Windows) -> Array:
