@@ -175,11 +175,17 @@ def shrink(x: Array, *, bias: float = 0.0, lambd: float = 0.5) -> Array:
 
 @op("Clip", since=(11, 12, 13))
 def clip(x: Array, min: Array | None = None, max: Array | None = None) -> Array:
-    """``min(max, max(min, x))``: where the bounds cross, the upper one wins."""
+    """``min(max, max(min, x))``: where the bounds cross, the upper one wins.
+
+    A bound that is NaN bounds nothing, as in the standard's function body, which
+    compares: nothing is below NaN or above it.
+    """
     if min is not None:
-        x = np.maximum(x, _scalar(min, "min"))
+        lower = _scalar(min, "min")
+        x = np.maximum(x, lower) if lower == lower else x
     if max is not None:
-        x = np.minimum(x, _scalar(max, "max"))
+        upper = _scalar(max, "max")
+        x = np.minimum(x, upper) if upper == upper else x
     return x
 
 

@@ -26,4 +26,6 @@ def det(x: Array) -> Array:
     """The determinants of square matrices: [..., M, M] to [...]."""
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
         raise ValueError(f"Det takes square matrices [..., M, M], and was given {list(x.shape)}")
-    return np.linalg.det(x)
+    # Elimination stops at a NaN as at a zero: the determinant would be 0.
+    finite = np.isfinite(x).all(axis=(-2, -1))
+    return np.where(finite, np.linalg.det(x), x.dtype.type(np.nan))

@@ -273,7 +273,9 @@ def _arg(find: Callable[..., Any], data: Array, axis: int, keepdims: int, last: 
     if data.size == 0:
         shape = (*data.shape[:axis], *((1,) if keepdims else ()), *data.shape[axis + 1 :])
         if 0 not in shape:
-            raise ValueError(f"axis {axis} of {list(data.shape)} has no element to point at")
+            raise ValueError(
+                f"axis {axis} of {list(data.shape)} is empty: it has no element to point at"
+            )
         return np.zeros(shape, dtype=np.int64)
     searched = np.flip(data, axis) if last else data
     found = find(searched, axis=axis, keepdims=bool(keepdims))

@@ -17,7 +17,7 @@ def top_k(
 ) -> tuple[Array, Array]:
     """The ``K`` largest (or smallest) elements along ``axis`` in order, and their indices as int64.
 
-    Of equal elements the one with the lower index comes first. The order that
+    Of equal elements the one with the lower index comes first; NaN is above all. The order that
     ``sorted=0`` leaves open is the same.
     """
     del sorted
@@ -41,14 +41,16 @@ def top_k_1(X: Array, *, k: int, axis: int = -1) -> tuple[Array, Array]:
 def _top_k(x: Array, k: int, axis: int, largest: bool) -> tuple[Array, Array]:
     axis = normalise_axis(axis, x.ndim)
     size = x.shape[axis]
+    # NaN counts as the greatest, but not where ml_dtypes compares: there it has no place at all.
+    keys = x.astype(np.float32) if x.dtype in HALF else x
     if not 0 <= k <= size:
         raise ValueError(f"K must be from 0 to {size}, the size of axis {axis}, and is {k}")
     if largest:
         # Sorted upward from the far end and read backward, equal elements keep their order.
-        order = size - 1 - np.argsort(np.flip(x, axis), axis, kind="stable")
+        order = size - 1 - np.argsort(np.flip(keys, axis), axis, kind="stable")
         order = np.flip(order, axis)
     else:
-        order = np.argsort(x, axis, kind="stable")
+        order = np.argsort(keys, axis, kind="stable")
     first = np.take(order, np.arange(k), axis)
     return np.take_along_axis(x, first, axis), first
 
