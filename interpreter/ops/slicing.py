@@ -89,7 +89,9 @@ def check_indices(indices: Array, size: int, axis: int) -> None:
     """``ValueError`` where an index is not in [-size, size - 1]."""
     if indices.size == 0:
         return
-    low, high = int(indices.min()), int(indices.max())
+    # Of one index minimum and maximum would cost more than what it is for.
+    bounds = (indices, indices) if indices.size == 1 else (indices.min(), indices.max())
+    low, high = (int(bound.item()) for bound in bounds)
     if low < -size or high >= size:
         worst = low if low < -size else high
         raise ValueError(
@@ -103,6 +105,8 @@ def gather(data: Array, indices: Array, *, axis: int = 0) -> Array:
     """``data``'s slices along ``axis`` at ``indices``, whose shape takes that axis's place."""
     axis = normalise_axis(axis, data.ndim)
     check_indices(indices, data.shape[axis], axis)
+    if indices.ndim == 0:  # ``take`` would copy all of an array that is not contiguous
+        return data[(slice(None),) * axis + (int(indices),)]
     return np.take(data, indices, axis)
 
 

@@ -15,6 +15,7 @@ from .layout import channels_last
 from .products import find_spatial_mean, make_dense, make_rows
 from .recurrent import join_recurrent
 from .scale import fold_scale
+from .subgraphs import rewrite_subgraphs
 
 Pass = Callable[[Graph], Graph]
 
@@ -26,6 +27,7 @@ PASSES: tuple[Pass, ...] = (
     find_silu,
     find_gelu,
     join_recurrent,
+    rewrite_subgraphs,
     channels_last,
     make_dense,
     make_rows,
