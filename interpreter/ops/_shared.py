@@ -39,10 +39,12 @@ def in_float32(kernel: F) -> F:
 
     @wraps(kernel)
     def wrapped(*inputs: Any, **attributes: Any) -> Any:
-        half = next(
-            (x.dtype for x in inputs if isinstance(x, np.ndarray) and x.dtype in HALF), None
-        )
-        if half is None:
+        half = None
+        for x in inputs:
+            if isinstance(x, np.ndarray) and x.dtype.itemsize == 2 and x.dtype in HALF:
+                half = x.dtype
+                break
+        else:
             return kernel(*inputs, **attributes)
         widened = [
             x.astype(np.float32) if isinstance(x, np.ndarray) and x.dtype in HALF else x

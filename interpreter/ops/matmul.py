@@ -16,6 +16,9 @@ def matmul(a: Array, b: Array) -> Array:
 
     Leading axes broadcast; a vector is a row on the left and a column on the right.
     """
+    if a.ndim == b.ndim == 2:
+        product: Array = a.dot(b)  # the same; on one row it costs half of what ``matmul`` does
+        return product
     return np.matmul(a, b)
 
 
