@@ -22,9 +22,16 @@ Everything raised on purpose is a ``so.errors.ScratchOnnxError``.
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scratch_onnx.interpreter import InferenceSession, errors, op, run
+# Python started in the checkout finds this folder before the installed package. The other folders
+# of the package stand beside this one there, and not in it.
+_CHECKOUT = Path(__file__).parent.parent
+if (_CHECKOUT / "interpreter" / "session.py").is_file():
+    __path__.append(str(_CHECKOUT))
+
+from scratch_onnx.interpreter import InferenceSession, errors, op, run  # noqa: E402
 
 if TYPE_CHECKING:
     from scratch_onnx import experiments, export
