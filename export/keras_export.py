@@ -25,8 +25,10 @@ from .writing import write_files
 
 __all__ = ["ATOL", "RTOL", "ExportReport", "from_keras", "to_model_proto"]
 
-RTOL = 1e-5  # about a hundred float32 roundings of the largest value
-ATOL = 1e-5  # what probabilities may differ by
+RTOL = (
+    1e-4  # TensorFlow's sum of 50,000 float32 terms is off by 1e-5 of its size; networks are deep
+)
+ATOL = 1e-5
 
 
 @dataclass(frozen=True)
@@ -174,15 +176,15 @@ def _converted(
 ) -> Traced:
     """Trace, tidy and name the model, and write the metadata into it."""
     traced = trace(model, specs, opset, sample=sample, probe=probe)
-    traced.proto = tidy(traced.proto, specs)
-    apply_names(traced)
-    traced.proto = infer_shapes(traced.proto)
-    names = [value.name for value in traced.proto.graph.output]
-    name_open_dimensions(traced.proto.graph, dict(zip(names, traced.shapes, strict=True)))
-    _describe(traced.proto, model, class_names, metadata)
     try:
+        traced.proto = tidy(traced.proto, specs)
+        apply_names(traced)
+        traced.proto = infer_shapes(traced.proto)
+        names = [value.name for value in traced.proto.graph.output]
+        name_open_dimensions(traced.proto.graph, dict(zip(names, traced.shapes, strict=True)))
+        _describe(traced.proto, model, class_names, metadata)
         onnx.checker.check_model(traced.proto)
-    except (onnx.checker.ValidationError, ValueError) as error:
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(
             f"what tf2onnx wrote for {model.name!r} is not valid ONNX: {first_line(error)}"
         ) from error

@@ -46,7 +46,8 @@ def recurrent(layer: Any) -> Call | None:
     def call(
         sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False
     ) -> Any:
-        del training  # dropout of inputs and states is for training alone
+        if mask is not None and _masks_unlike_the_others(layer):
+            return type(layer).call(layer, sequences, initial_state, mask, training)
         states = _states([layer], initial_state)
         every, last, states = _run([layer], sequences, states, mask)
         if layer.return_sequences:
@@ -69,7 +70,8 @@ def bidirectional(layer: Any) -> Call | None:
     def call(
         sequences: Any, initial_state: Any = None, mask: Any = None, training: Any = None
     ) -> Any:
-        del training
+        if mask is not None and any(map(_masks_unlike_the_others, pair)):
+            return type(layer).call(layer, sequences, initial_state, mask, training)
         states = _states(pair, initial_state)
         every, last, states = _run(pair, sequences, states, mask)
         if layer.return_sequences:
@@ -92,6 +94,15 @@ def _is_native(layer: Any) -> bool:
         return False
     functions = _functions(layer.cell)
     return all(any(f is known for known in _activation_table()) for f in functions)
+
+
+def _masks_unlike_the_others(layer: Any) -> bool:
+    """Whether Keras puts zeros in the wrong places here: it forgets to turn the mask around.
+
+    The file then says what Keras computes, in Keras's own unrolled steps.
+    """
+    flags = (layer.unroll, layer.go_backwards, layer.return_sequences, layer.zero_output_for_mask)
+    return all(flags)
 
 
 def _fit_together(forward: Any, backward: Any) -> bool:

@@ -257,6 +257,15 @@ def test_masked_text_model(keras, layers, parity, counts, cell, merge):
     assert proto.graph.output[0].type.tensor_type.shape.dim[0].dim_param == "batch"
 
 
+def test_unrolled_backwards_mask_is_wrong_as_in_keras(keras, layers, parity, counts):
+    """Keras 3.15 zeroes the masked outputs without turning the mask around."""
+    x, mask = keras.Input((6, 3)), keras.Input((6,), dtype="bool")
+    layer = layers.Bidirectional(layers.GRU(3, unroll=True, return_sequences=True))
+    values = np.random.default_rng(3).standard_normal((6, 6, 3)).astype(np.float32)
+    proto = parity(keras.Model([x, mask], layer(x, mask=mask)), values, MASKS)
+    assert recurrent_nodes(counts, proto) == {"GRU": 1}  # forwards; backwards it is spelt out
+
+
 def test_mask_of_a_loop(keras, layers, parity, counts):
     x, mask = keras.Input((6, 3)), keras.Input((6,), dtype="bool")
     y = layers.Bidirectional(layers.LSTM(3, activation="gelu", return_sequences=True))(x, mask=mask)
