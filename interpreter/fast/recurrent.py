@@ -31,7 +31,7 @@ DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, 
 
 
 class Runner(Protocol):
-    """What was prepared for one T and N."""
+    """What was prepared for a batch size."""
 
     def run(self, x: Array, initial: Sequence[Array | None], y: Array | None) -> Sequence[Array]:
         """Compute the last layer's states after the last step, (D, N, H) each: h, and c.
@@ -78,25 +78,35 @@ class Recurrent:
         self.batch_first = batch_first
         self.forms = forms
         self.wanted = wanted
-        self.rows = None if table is None else len(table)
+        self.vocabulary = None if table is None else len(table)
         self.table = None if table is None else projected(table, self.layers[0])
-        self.runners: PerShape[Runner] = PerShape(self._runner)
+        self.waves: PerShape[Wave] = PerShape(
+            lambda room, batch: Wave(
+                kind, self.block, self.table, self.reverse, room, batch, wanted[0]
+            )
+        )
+        self.rows: PerShape[Rows] = PerShape(
+            lambda batch: Rows(kind, self.joints, self.table, self.reverse, batch)
+        )
 
     def _runner(self, steps: int, batch: int) -> Runner:
-        common = (self.table, self.reverse, steps, batch, self.wanted[0])
+        """The way for a shape; one serves sequences of many lengths."""
         if batch <= WAVE_BATCH and self.block.zeros * batch <= WAVE_WASTE:
-            return Wave(self.kind, self.block, *common)
-        return Rows(self.kind, self.joints, *common)
+            return self.waves(1 << (steps - 1).bit_length(), batch)
+        return self.rows(batch)
 
     def __call__(
         self, x: Array, initial_h: Array | None = None, initial_c: Array | None = None
     ) -> tuple[Array | None, ...]:
+        rank = 3 if self.table is None else 2
+        if x.ndim != rank:
+            raise ValueError(f"X must have rank {rank}, and has {x.ndim}")
         if self.batch_first:
             x = x.swapaxes(0, 1)
         steps, batch = x.shape[:2]
         initial = (initial_h, initial_c) if self.kind == "LSTM" else (initial_h,)
         self._check(x, initial)
-        if self.rows is not None:
+        if self.vocabulary is not None:
             x = self._in_range(x)
         directions, hidden = len(self.reverse), self.layers[-1].shape[3]
         y, whole = None, None
@@ -104,7 +114,7 @@ class Recurrent:
             y, whole = _sequence(self.forms[0], steps, directions, batch, hidden)
         finals: Sequence[Array]
         if steps and batch:
-            finals = self.runners(steps, batch).run(x, initial, y)
+            finals = self._runner(steps, batch).run(x, initial, y)
         else:
             zero = np.zeros((directions, batch, hidden), np.float32)
             finals = [zero if state is None else state for state in initial]
@@ -116,7 +126,7 @@ class Recurrent:
     def _check(self, x: Array, initial: Sequence[Array | None]) -> None:
         _, directions, inputs, _ = self.layers[0].shape
         hidden = self.layers[-1].shape[3]
-        if self.rows is None and x.shape[2] != inputs:
+        if self.vocabulary is None and x.shape[2] != inputs:
             raise ValueError(f"the input_size of X is {x.shape[2]}, and that of W is {inputs}")
         shape = (directions, x.shape[1], hidden)
         for name, state in zip(("initial_h", "initial_c"), initial, strict=False):
@@ -130,10 +140,10 @@ class Recurrent:
         """The indices, contiguous, each in 0 … V - 1; negative ones count from the table's end."""
         indices = np.ascontiguousarray(indices, np.intp)
         # Seen as unsigned, a negative one is too large as well: one pass finds both.
-        if indices.size and indices.view(np.uintp).max() >= self.rows:
-            assert self.rows is not None
-            check_indices(indices, self.rows, 0)
-            indices = np.where(indices < 0, indices + self.rows, indices)
+        if indices.size and indices.view(np.uintp).max() >= self.vocabulary:
+            assert self.vocabulary is not None
+            check_indices(indices, self.vocabulary, 0)
+            indices = np.where(indices < 0, indices + self.vocabulary, indices)
         return indices
 
 

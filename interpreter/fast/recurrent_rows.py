@@ -34,13 +34,10 @@ class Rows:
         joints: Sequence[Joint],
         table: Array | None,
         reverse: Sequence[bool],
-        steps: int,
         batch: int,
-        keep: bool,
     ) -> None:
-        del keep
         layers = [joint.layer for joint in joints]
-        self.reverse, self.steps = reverse, steps
+        self.reverse = reverse
         directions = len(reverse)
         inputs = 0 if table is not None else layers[0].shape[2]
         widths = [inputs, *(layer.shape[3] for layer in layers)]

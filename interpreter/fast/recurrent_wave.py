@@ -20,6 +20,7 @@ class Wave:
     one, and one product with a block matrix: the state (h¹ₜ, h²ₜ₋₁) holds both
     layer 1's recurrence and layer 2's input. The first layer's projections of all
     steps are made before, those of a reversed direction in its own order of time.
+    There is ``room`` for so many steps; with ``keep`` the state after each is kept.
     """
 
     def __init__(
@@ -28,17 +29,17 @@ class Wave:
         block: Block,
         table: Array | None,
         reverse: Sequence[bool],
-        steps: int,
+        room: int,
         batch: int,
         keep: bool,
     ) -> None:
-        self.first, self.table, self.reverse, self.steps = block.layers[0], table, reverse, steps
+        self.first, self.table, self.reverse = block.layers[0], table, reverse
         self.edges = edges = block.edges
         count, directions, _, _ = self.first.shape
         hidden, last = edges[-1], edges[-2]
-        self.cell = cell = make_cell(kind, block.layers, batch)
-        waves = steps + len(block.layers) - 1
-        # Behind the first layer's last step the others go on, and it may compute anything.
+        self.cell = make_cell(kind, block.layers, batch)
+        waves = room + len(block.layers) - 1
+        # Behind the first layer's last step the other goes on, and it may compute anything.
         self.x = np.zeros((waves, count, directions, batch, hidden), np.float32)
         for layer, left, right in zip(block.layers, edges, edges[1:], strict=False):
             self.x[..., left:right] = layer.bias[:, :, None]
@@ -48,32 +49,30 @@ class Wave:
         self.before, self.after = states[:-1], states[1:]
         self.product = Product(block, batch)
         self.multiplies = [self.product.of(state) for state in self.before]
-        self.finals = [states[-1][..., last:]]
-        if cell.cell_state is not None:
-            self.finals.append(cell.cell_state[..., last:])
         self.last = slice(last, hidden)
 
     def run(self, x: Array, initial: Sequence[Array | None], y: Array | None) -> Sequence[Array]:
         """See ``Runner``."""
         self._project(x)
-        starts = [self.before[0]]
-        if self.cell.cell_state is not None:
-            starts.append(self.cell.cell_state)
-        for start, state in zip(starts, initial, strict=False):
-            start[...] = 0 if state is None else state
+        h, c = self.before[0], self.cell.cell_state
+        for start, state in zip((h, c), initial, strict=False):
+            if start is not None:
+                start[...] = 0 if state is None else state
         ramp = len(self.edges) - 2
+        waves = ramp + len(x)
         for wave in range(ramp):
             self._advance(wave, wave + 1)
             # The layers above have not begun.
             self.after[wave][..., self.edges[wave + 1] :] = 0
-            if self.cell.cell_state is not None:
-                self.cell.cell_state[..., self.edges[wave + 1] :] = 0
-        self._advance(ramp, len(self.inputs))
+            if c is not None:
+                c[..., self.edges[wave + 1] :] = 0
+        self._advance(ramp, waves)
         if y is not None:
             for d, backward in enumerate(self.reverse):
-                h = self.h[ramp + 1 :, d, :, self.last]
-                np.copyto(y[:, d], h[::-1] if backward else h)
-        return self.finals
+                sequence = self.h[ramp + 1 : waves + 1, d, :, self.last]
+                np.copyto(y[:, d], sequence[::-1] if backward else sequence)
+        finals = [self.after[waves - 1]] if c is None else [self.after[waves - 1], c]
+        return [state[..., self.last] for state in finals]
 
     def _advance(self, start: int, stop: int) -> None:
         add, update = np.add, self.cell.update
@@ -96,7 +95,7 @@ class Wave:
         start, stop = self.first.projected
         hidden, batch = self.edges[1], self.x.shape[3]
         for d, backward in enumerate(self.reverse):
-            target = self.x[: self.steps, start:stop, d, :, :hidden]
+            target = self.x[: len(x), start:stop, d, :, :hidden]
             # (G, T, N, H) to (T, G, N, H)
             target = (target[::-1] if backward else target).swapaxes(0, 1)
             if self.table is not None:
@@ -104,7 +103,7 @@ class Wave:
             else:
                 weights = self.first.input[start:stop, d]
                 projected = np.matmul(x.reshape(-1, x.shape[2]), weights)
-                projected = projected.reshape(len(weights), self.steps, batch, hidden)
+                projected = projected.reshape(len(weights), len(x), batch, hidden)
                 np.add(projected, self.first.bias[start:stop, d, None, None], target)
 
 
