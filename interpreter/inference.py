@@ -12,16 +12,21 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from .errors import ModelError
 from .graph import Function, Graph, Node
-from .types import Type, type_of_proto
+from .types import TensorType, Type, type_of_proto
 
 # Inference reads the values of small tensors only (shapes, axes, pads, scales);
 # larger ones would just be copied into its serialised model.
 _SMALL = 256
 
+# Where it follows the values of shapes (``data_prop``), inference takes every vector for a shape
+# and makes a message for each of its elements: a Range to 2**40 would fill any memory.
+_LONG = 2**16
+
 # What inference says of valid models: it reads axes and the like as int64 only, where int32 is
 # allowed too, and does not know the default axes of MeanVarianceNormalization.
 _FAULTS_OF_ONNX = (
     "expected to have type but instead is null",  # behind an operator that onnx does not know
+    "of input 'sizes' (0) must be",  # of Resize, where their number is not known
     "already exists",  # data propagation, where two subgraphs have a name in common
     "ParseData type mismatch",
     "op_type:MeanVarianceNormalization",
@@ -41,21 +46,33 @@ def infer_types(proto: ModelProto, graph: Graph, functions: Sequence[Function]) 
     _put_in_order(light.graph.node, graph.nodes)
     for message, function in zip(light.functions, functions, strict=True):
         _put_in_order(message.node, function.nodes)
+    types = _infer(light, data_prop=False)
+    # What happens inside functions cannot be seen.
+    if functions or any(_is_long(known) for known in types.values()):
+        return types
+    return _infer(light, data_prop=True)
+
+
+def _is_long(known: Type) -> bool:
+    shape = known.shape if isinstance(known, TensorType) else None
+    return shape is not None and len(shape) == 1 and isinstance(shape[0], int) and shape[0] > _LONG
+
+
+def _infer(light: ModelProto, *, data_prop: bool) -> dict[str, Type]:
+    def inferred(strict: bool) -> GraphProto:
+        return onnx.shape_inference.infer_shapes(
+            light, check_type=True, strict_mode=strict, data_prop=data_prop
+        ).graph
+
     try:
-        inferred = _infer(light, strict=True)
+        graph = inferred(strict=True)
     except onnx.shape_inference.InferenceError as error:
         if not any(fault in str(error) for fault in _FAULTS_OF_ONNX):
             raise ModelError(_sentence(str(error))) from error
-        inferred = _infer(light, strict=False)
+        graph = inferred(strict=False)
     types: dict[str, Type] = {}
-    _collect(inferred.graph, types)
+    _collect(graph, types)
     return types
-
-
-def _infer(proto: ModelProto, *, strict: bool) -> ModelProto:
-    return onnx.shape_inference.infer_shapes(
-        proto, check_type=True, strict_mode=strict, data_prop=True
-    )
 
 
 def _collect(graph: GraphProto, types: dict[str, Type]) -> None:

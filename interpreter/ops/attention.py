@@ -113,6 +113,11 @@ def _group(query: Array, kv_heads: int) -> Array:
 
 def _scores(query: Array, key: Array, scale: float | None) -> Array:
     """scale · Q·Kᵀ as (B, Hq, Sq, Sk); the default scale is 1/√D."""
+    if query.shape[0] != key.shape[0] or query.shape[3] != key.shape[3]:
+        raise ValueError(
+            f"queries {list(query.shape)} and keys {list(key.shape)}, as [batch, heads, length, "
+            f"size], must have one batch and one size"
+        )
     if scale is None:
         scale = 1 / math.sqrt(query.shape[3]) if query.shape[3] else 1.0
     grouped = _group(query * scale, key.shape[1])
@@ -122,6 +127,11 @@ def _scores(query: Array, key: Array, scale: float | None) -> Array:
 
 def _weigh(probabilities: Array, value: Array) -> Array:
     """P·V as (B, Hq, Sq, Dv)."""
+    if probabilities.shape[::3] != value.shape[::2]:
+        raise ValueError(
+            f"values {list(value.shape)}, as [batch, heads, length, size], must have the batch "
+            f"and the length of the keys, {list(probabilities.shape[::3])}"
+        )
     product = np.matmul(_group(probabilities, value.shape[1]), value[:, :, None])
     return product.reshape(*probabilities.shape[:3], value.shape[3])
 
@@ -165,6 +175,11 @@ def _add_bias(scores: Array, mask: Array | None, allowed: Array | None) -> Array
             fill = False if mask.dtype == np.bool_ else -np.inf
             widths = [(0, 0)] * (mask.ndim - 1) + [(0, missing)]
             mask = np.pad(mask, widths, constant_values=fill)
+        if np.broadcast_shapes(mask.shape, scores.shape) != scores.shape:
+            raise ValueError(
+                f"attn_mask {list(mask.shape)} does not broadcast to [batch, heads, queries, keys] "
+                f"= {list(scores.shape)}"
+            )
         if mask.dtype == np.bool_:
             allowed = mask if allowed is None else allowed & mask
         else:
@@ -324,6 +339,11 @@ def linear_attention(
     k = _split_heads(key.astype(np.float32), kv_num_heads, "kv_num_heads")
     v = _split_heads(value.astype(np.float32), kv_num_heads, "kv_num_heads")
     batch, heads, length, dk = k.shape
+    if q.shape[0] != batch or q.shape[2:] != k.shape[2:] or v.shape[:3] != k.shape[:3]:
+        raise ValueError(
+            f"queries {list(q.shape)}, keys {list(k.shape)} and values {list(v.shape)}, as [batch, "
+            f"heads, length, size], do not fit each other"
+        )
     q = _group(q, heads) * np.float32(scale or (1 / math.sqrt(dk) if dk else 1.0))
     factor = np.ones((batch, heads, length, 1), np.float32)
     if gated and decay is not None:

@@ -87,7 +87,7 @@ def convolve(x: Array, w: Array, windows: Windows, group: int = 1) -> Array:
     images, features = x.shape[0], w.shape[0]
     y = np.empty((images, group, features // group, prod(windows.output)), dtype=x.dtype)
     if y.size:
-        weights = w.reshape(group, features // group, -1)
+        weights = w.reshape(group, features // group, prod(w.shape[1:]))
         inner = prod(windows.output[1:])
         columns = (slice(None),) * (len(windows.output) - 1)
         row_bytes = weights.shape[2] * group * inner * x.itemsize
@@ -97,8 +97,9 @@ def convolve(x: Array, w: Array, windows: Windows, group: int = 1) -> Array:
             view = windows.view(windows.pad(x[tile], 0))
             for top in range(0, windows.output[0], height):
                 patches = view[last_axes(slice(top, top + height), *columns)]
-                patches = patches.reshape(patches.shape[0], group, weights.shape[2], -1)
                 target = y[tile, ..., top * inner : (top + height) * inner]
+                shape = len(patches), group, weights.shape[2], target.shape[3]
+                patches = patches.reshape(shape)
                 np.matmul(weights, patches, out=target)
     return y.reshape(images, features, *windows.output)
 

@@ -188,7 +188,8 @@ def col2im(
             f"columns {list(input.shape)} must be [N, C * {prod(block)}, {prod(windows.output)}] "
             f"for an image {list(image)} and blocks {list(block)}"
         )
-    patches = input.reshape(input.shape[0], -1, *block, *windows.output)
+    channels = input.shape[1] // prod(block)
+    patches = input.reshape(input.shape[0], channels, *block, *windows.output)
     room = [
         begin + size + end
         for begin, size, end in zip(windows.begins, image, windows.ends, strict=True)

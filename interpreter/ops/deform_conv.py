@@ -51,11 +51,14 @@ def deform_conv(
         x.shape[2:], w.shape[2:], strides=strides, dilations=dilations, pads=pads
     )
     taps, places = prod(windows.kernel), prod(windows.output)
+    shape = images, offset_group * taps * (x.ndim - 2), *windows.output
+    if offset.shape != shape:
+        raise ValueError(f"offset must have the shape {list(shape)}, and has {list(offset.shape)}")
     offset = offset.reshape(images, offset_group, taps, x.ndim - 2, places)
     if mask is not None:
         mask = mask.reshape(images, offset_group, 1, taps, places)
-    pixels = x.reshape(images, offset_group, channels // offset_group, -1)
-    weights = w.reshape(group, features // group, -1)
+    pixels = x.reshape(images, offset_group, channels // offset_group, prod(x.shape[2:]))
+    weights = w.reshape(group, features // group, prod(w.shape[1:]))
     regular = _regular_positions(windows)
     y = np.empty((images, group, features // group, places), dtype=x.dtype)
     step = max(1, TILE_BYTES // max(1, channels * taps * places * x.itemsize))

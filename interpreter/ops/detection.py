@@ -169,6 +169,8 @@ def _roi_align(
         raise ValueError(f"mode '{mode}' is neither avg nor max")
     if count and not 0 <= batch_indices.min() <= batch_indices.max() < len(x):
         raise ValueError(f"batch_indices must be from 0 to {len(x) - 1}")
+    if count and 0 in x.shape[2:]:
+        raise ValueError(f"there is nothing to sample in images of {list(x.shape[2:])} pixels")
     result = np.zeros((count, x.shape[1], *size), x.dtype)
     shift = rois.dtype.type(0.5 if half_pixel else 0)
     edges = rois * rois.dtype.type(spatial_scale) - shift

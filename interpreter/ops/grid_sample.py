@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from math import prod
 
 import numpy as np
 
@@ -44,13 +45,13 @@ def grid_sample(
         grid = grid.astype(np.float32)
     n, channels = X.shape[:2]
     sizes = X.shape[2:]
-    places = grid.reshape(n, -1, rank)[..., ::-1]  # outermost dimension first
+    places = grid.reshape(n, prod(grid.shape[1:-1]), rank)[..., ::-1]  # outermost dimension first
     # For each dimension, the taps of every place: (index, whether it is inside, weight).
     taps = [
         _taps(places[..., axis], size, mode, padding_mode, bool(align_corners))
         for axis, size in enumerate(sizes)
     ]
-    pixels = _with_zero(X.reshape(n, channels, -1))
+    pixels = _with_zero(X.reshape(n, channels, prod(sizes)))
     outside = pixels.shape[-1] - 1
     total: Array | None = None
     for combination in product(*taps):

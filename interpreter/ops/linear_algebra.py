@@ -17,7 +17,17 @@ def einsum(*inputs: Array, equation: str) -> Array:
     Letters are case sensitive; without ``->`` the output has those that occur once,
     in ASCII order, after the ellipsis' axes.
     """
+    for x, term in zip(inputs, equation.replace(" ", "").split("->")[0].split(","), strict=False):
+        _check_diagonals(x, term)
     return np.einsum(equation.replace(" ", ""), *inputs, optimize=len(inputs) > 1)
+
+
+def _check_diagonals(x: Array, term: str) -> None:
+    """Axes that share a letter must have one size: NumPy reads past the end where one is 0."""
+    before, _, after = term.partition("...")
+    named = {*zip(before, x.shape, strict=False), *zip(after[::-1], x.shape[::-1], strict=False)}
+    if len(named) > len({letter for letter, _ in named}):
+        raise ValueError(f"'{term}' names axes of {list(x.shape)} that differ by one letter")
 
 
 @op("Det", since=(11, 22))

@@ -16,10 +16,19 @@ def matmul(a: Array, b: Array) -> Array:
 
     Leading axes broadcast; a vector is a row on the left and a column on the right.
     """
+    _check_inner(a, b)
     if a.ndim == b.ndim == 2:
         product: Array = a.dot(b)  # the same; on one row it costs half of what ``matmul`` does
         return product
     return np.matmul(a, b)
+
+
+def _check_inner(a: Array, b: Array) -> None:
+    if a.ndim and b.ndim and a.shape[-1] != b.shape[-2:][0]:
+        raise ValueError(
+            f"the last axis of the first, {list(a.shape)}, must be as long as the rows' axis of "
+            f"the second, {list(b.shape)}"
+        )
 
 
 @op("Gemm", since=(7, 9, 11, 13))
@@ -40,7 +49,9 @@ def gemm(
     """
     if a.ndim != 2 or b.ndim != 2:
         raise ValueError(f"Gemm takes two matrices, and was given ranks {a.ndim} and {b.ndim}")
-    y = np.matmul(a.T if transA else a, b.T if transB else b)
+    a, b = a.T if transA else a, b.T if transB else b
+    _check_inner(a, b)
+    y = np.matmul(a, b)
     y = _scaled(y, alpha)
     if c is None:
         return y

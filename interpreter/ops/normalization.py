@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from ..registry import Context, op
@@ -190,10 +192,13 @@ def _stash(x: Array, stash_type: int) -> Array:
 
 def _scale_and_shift(y: Array, scale: Array, b: Array | None, dtype: Dtype) -> Array:
     """``y * scale + b``, in float32 at least, and rounded once."""
-    y = y * _wide(scale)
+    result = y * _wide(scale)
     if b is not None:
-        y = y + _wide(b)
-    return y.astype(dtype, copy=False)
+        result = result + _wide(b)
+    if result.shape != y.shape:
+        shapes = [list(scale.shape)] + ([] if b is None else [list(b.shape)])
+        raise ValueError(f"scale and bias {shapes} do not broadcast to x, {list(y.shape)}")
+    return result.astype(dtype, copy=False)
 
 
 @op("LayerNormalization", since=17)
@@ -315,7 +320,7 @@ def lrn(
     Of an even number of neighbours one more comes from above. Shape: [N, C, D1, ..., Dn].
     Source: Krizhevsky, Sutskever and Hinton, NIPS 2012.
     """
-    squares = np.square(x).reshape(*x.shape[:2], -1)
+    squares = np.square(x).reshape(*x.shape[:2], prod(x.shape[2:]))
     windows = place_windows(squares.shape[1:], (size, 1), pads=((size - 1) // 2, 0, size // 2, 0))
     sums = windows.reduce(squares, np.add, 0).reshape(x.shape)
     return x / (bias + alpha / size * sums) ** beta

@@ -172,6 +172,8 @@ def global_average_pool(x: Array) -> Array:
 @in_float32
 def global_max_pool(x: Array) -> Array:
     """The largest element of each channel: [N, C, D1, ..., Dn] to [N, C, 1, ..., 1]."""
+    if x.size == 0 and 0 not in x.shape[:2]:
+        raise ValueError(f"the channels of {list(x.shape)} are empty: none has a largest element")
     return x.max(axis=_spatial(x), keepdims=True)
 
 

@@ -54,6 +54,8 @@ def max_unpool(
     wanted = tuple(output_shape.tolist())
     if len(wanted) != len(shape) or any(w < n for w, n in zip(wanted, shape, strict=True)):
         raise ValueError(f"output_shape {list(wanted)} is smaller than {list(shape)}")
+    if wanted[:2] != shape[:2]:
+        raise ValueError(f"output_shape {list(wanted)} must begin as X, with {list(shape[:2])}")
     larger = np.zeros(wanted, dtype=x.dtype)
     larger[tuple(slice(n) for n in shape)] = y
     return larger
