@@ -17,7 +17,7 @@ from ..types import Array
 from . import fast
 from .recurrent_cells import Gates, Weights, gates_of
 from .recurrent_rows import Joint, Rows
-from .recurrent_wave import Block, Wave
+from .recurrent_wave import Block, Layers, Wave
 from .workspace import PerShape
 
 WAVE_BATCH = 16
@@ -25,6 +25,10 @@ WAVE_BATCH = 16
 
 WAVE_WASTE = 128 * 1024
 """Multiplications by 0 a step above which the wave's block matrix costs more than it saves."""
+
+HEAVY = 128 * 1024
+"""Elements of a layer's input weights above which reading them at each step costs more than
+keeping the projections of all steps."""
 
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 """For each direction of a layer, whether it runs from the end."""
@@ -75,14 +79,29 @@ class Recurrent:
         self.reverse = DIRECTIONS[direction]
         self.layers = layout = [gates_of(kind, weights, linear_before_reset) for weights in layers]
         self.block, self.joints = Block(layout), [Joint(layer) for layer in layout]
+        self.heavy = max(layer.input.size for layer in layout) >= HEAVY
         self.batch_first = batch_first
         self.forms = forms
         self.wanted = wanted
         self.vocabulary = None if table is None else len(table)
         self.table = None if table is None else projected(table, self.layers[0])
+        blocks = [Block([layer]) for layer in layout]
         self.waves: PerShape[Wave] = PerShape(
             lambda room, batch: Wave(
                 kind, self.block, self.table, self.reverse, room, batch, wanted[0]
+            )
+        )
+        self.apart: PerShape[Layers] = PerShape(
+            lambda room, batch: Layers(
+                [
+                    Wave(kind, block, table, self.reverse, room, batch, keep)
+                    for block, table, keep in zip(
+                        blocks,
+                        [self.table, None],
+                        [len(blocks) > 1 or wanted[0], wanted[0]],
+                        strict=False,
+                    )
+                ]
             )
         )
         self.rows: PerShape[Rows] = PerShape(
@@ -91,8 +110,12 @@ class Recurrent:
 
     def _runner(self, steps: int, batch: int) -> Runner:
         """The way for a shape; one serves sequences of many lengths."""
-        if batch <= WAVE_BATCH and self.block.zeros * batch <= WAVE_WASTE:
-            return self.waves(1 << (steps - 1).bit_length(), batch)
+        few = batch <= WAVE_BATCH
+        room = 1 << (steps - 1).bit_length()
+        if few and self.block.zeros * batch <= WAVE_WASTE:
+            return self.waves(room, batch)
+        if few or self.heavy:
+            return self.apart(room, batch)
         return self.rows(batch)
 
     def __call__(

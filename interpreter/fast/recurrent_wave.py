@@ -107,6 +107,27 @@ class Wave:
                 np.add(projected, self.first.bias[start:stop, d, None, None], target)
 
 
+class Layers:
+    """One layer after the other, each over the whole sequence.
+
+    So each input is projected in one product: matrices so large that reading them is
+    what a step costs are read once for all steps.
+    """
+
+    def __init__(self, waves: Sequence[Wave]) -> None:
+        self.waves = waves
+
+    def run(self, x: Array, initial: Sequence[Array | None], y: Array | None) -> Sequence[Array]:
+        """See ``Runner``."""
+        *below, top = self.waves
+        for wave in below:
+            _, directions, batch, hidden = wave.h.shape
+            sequence = np.empty((len(x), directions, batch, hidden), np.float32)
+            wave.run(x, (None, None), sequence)
+            x = sequence[:, 0]
+        return top.run(x, initial, y)
+
+
 class Block:
     """The layers' parameters as one layer's, made once for all shapes.
 

@@ -1,4 +1,4 @@
-"""Fast recurrent nodes against the plain operators and onnxruntime, by both ways of computing."""
+"""Fast recurrent nodes against the plain operators and onnxruntime, by all ways of computing."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ KINDS = st.sampled_from(sorted(GATES))
 DIRECTIONS = ["forward", "reverse", "bidirectional"]
 BATCHES = st.sampled_from([0, 1, 2, 17, 40])
 STEPS = st.sampled_from([0, 1, 2, 5, 40])
-# How the choice between the two ways is made: as it is, always the wave, always rows.
-WAYS = st.sampled_from([None, (10**6, 10**9), (0, 0)])
+# How the choice between the ways is made: as it is; always the wave, layers apart, or rows.
+WAVE, APART, ROWS = (10**6, 10**9), (10**6, -1), (0, 0)
+WAYS = st.sampled_from([None, WAVE, APART, ROWS])
 VOCABULARY = 11
 
 
@@ -257,7 +258,7 @@ def test_bidirectional_stack(
     compare(proto, {"x": feed}, way, len(hidden))
 
 
-@pytest.mark.parametrize("way", [None, (10**6, 10**9), (0, 0)])
+@pytest.mark.parametrize("way", [None, WAVE, APART, ROWS])
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("kind", sorted(GATES))
 @pytest.mark.parametrize("batch", [1, 3])
@@ -282,7 +283,7 @@ def test_infinities_and_nan(
         compare(proto, {"x": x}, way, nodes)
 
 
-@pytest.mark.parametrize("way", [(10**6, 10**9), (0, 0)])
+@pytest.mark.parametrize("way", [WAVE, APART, ROWS])
 @pytest.mark.parametrize("kind", sorted(GATES))
 def test_saturation(kind: str, way: tuple[int, int]) -> None:
     """Gates at 0 and 1: where e^x overflows, the sigmoid is 0."""
@@ -291,6 +292,20 @@ def test_saturation(kind: str, way: tuple[int, int]) -> None:
     graph.constants["w0"] *= 1000
     proto = model(graph.nodes, {"x": ["T", "N", 3]}, ["Y", "Y_h"], graph.constants)
     compare(proto, {"x": graph.draw(9, 5, 3, scale=3.0)}, way)
+
+
+@pytest.mark.parametrize("kind", sorted(GATES))
+def test_heavy_layers(kind: str) -> None:
+    """Large matrices are kept apart at any batch size."""
+    graph = Graph(9)
+    graph.layer(kind, "x", 600, 80, ["y0"])
+    graph.merge("Y", "y0", "m0", 1, 80)
+    graph.layer(kind, "m0", 80, 5, ["y1", "h"])
+    for name in ("w0", "r0"):
+        graph.constants[name] *= 0.1
+    proto = model(graph.nodes, {"x": ["T", "N", 600]}, ["y1", "h"], graph.constants)
+    for batch in (1, 20):
+        compare(proto, {"x": graph.draw(3, batch, 600)}, None)
 
 
 def test_weights_that_can_overflow_are_not_joined() -> None:
