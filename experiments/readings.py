@@ -8,6 +8,9 @@ from statistics import fmean
 from scratch_onnx.experiments.records import Record
 from scratch_onnx.experiments.rows import Results, Row, Table, best
 
+ALIKE = 0.005
+"""Families whose scores lie closer together than this have no winner to speak of."""
+
 
 def read_family(table: Table, results: Results) -> list[str]:
     """Sentences on one family: who wins and by how much, whether that is more than chance,
@@ -24,14 +27,18 @@ def _winner(table: Table, results: Results) -> str:
     top = rows[0]
     if len(rows) == 1:
         return f"{_capital(top.label)} scores a macro F1 of {top.mean:.4f}."
-    gap = top.mean - rows[1].mean
+    gap, whole = top.mean - rows[1].mean, top.mean - rows[-1].mean
+    if whole < ALIKE:
+        return (
+            f"The variants score alike, with a macro F1 from {rows[-1].mean:.4f} to {top.mean:.4f}."
+        )
     text = (
         f"**{_capital(top.label)}** has the highest macro F1, {top.mean:.4f}: {gap:.4f} above "
         f"{rows[1].label} ({rows[1].mean:.4f})"
     )
     if len(rows) > 2:
-        text += f" and {top.mean - rows[-1].mean:.4f} above {rows[-1].label} ({rows[-1].mean:.4f})"
-    return f"{text}. {_weight(table, gap, top.mean - rows[-1].mean, results)}"
+        text += f" and {whole:.4f} above {rows[-1].label} ({rows[-1].mean:.4f})"
+    return f"{text}. {_weight(table, gap, whole, results)}"
 
 
 def _weight(table: Table, gap: float, whole: float, results: Results) -> str:
@@ -42,7 +49,7 @@ def _weight(table: Table, gap: float, whole: float, results: Results) -> str:
         seeds = min(len(row.records) for row in table.rows)
         source = f"Over {seeds} seeds one and the same variant moves by up to {size:.4f} ({label})"
     else:
-        size = _reported_range(table.kind, results)
+        size = _reported_range(table.kind, results) if table.faithful else 0.0
         if size == 0:
             return "There is one seed, so how much of this is chance cannot be said."
         source = (
@@ -60,10 +67,14 @@ def _weight(table: Table, gap: float, whole: float, results: Results) -> str:
 
 
 def _reported_range(kind: str, results: Results) -> float:
-    """How far the original's scores of one configuration, trained more than once, lie apart."""
+    """How far the original's scores of one configuration, trained more than once, lie apart.
+
+    Scores of models that had collapsed to one class are equal for that reason, and say nothing
+    about the spread of a model that learns.
+    """
     by_model: dict[str, list[float]] = {}
     for row in results.rows:
-        if row.kind == kind and row.reported is not None:
+        if row.kind == kind and row.reported is not None and not _constant_class(row):
             by_model.setdefault(row.model, []).append(row.reported)
     return max((max(v) - min(v) for v in by_model.values()), default=0.0)
 
@@ -157,18 +168,26 @@ def constant_answers(records: Sequence[Record]) -> dict[tuple[str, str], float]:
 
 def reported_collapse(rows: Sequence[Row]) -> str:
     """Which of the original's scores are exactly that of a model that always gives one class."""
-    found = []
-    for row in rows:
-        constants = constant_answers(row.records)
-        for (average, name), value in constants.items():
-            if row.reported == round(value, 4) and average == row.reported_average:
-                found.append(f"{row.name.split('/', 1)[1]} ({row.reported:.4f}: always {name})")
+    found = [
+        f"{row.name.split('/', 1)[1]} ({row.reported:.4f}: always {' or '.join(names)})"
+        for row in rows
+        if (names := _constant_class(row))
+    ]
     if not found:
         return ""
     return (
         "Some of the original's scores are, to the last digit, those of a model that always gives "
         f"one class on this test split: {', '.join(found)}. These models had learned nothing."
     )
+
+
+def _constant_class(row: Row) -> list[str]:
+    """The classes that, always given, score exactly what the original reports for a variant."""
+    return [
+        name
+        for (average, name), value in constant_answers(row.records).items()
+        if row.reported == round(value, 4) and average == row.reported_average
+    ]
 
 
 def _cost(table: Table) -> str:
@@ -206,9 +225,9 @@ def _against_faithful(table: Table, results: Results) -> str:
     ]
     (masked_collapsed, masked_runs), (plain_collapsed, plain_runs) = counts
     text = (
-        "Against the faithful models, with nothing changed but the mask: mean macro F1 "
-        f"{plain_mean:.4f} becomes {masked_mean:.4f}, and {plain_collapsed} of {plain_runs} "
-        f"collapsed models become {masked_collapsed} of {masked_runs}."
+        "Against the faithful models, with nothing changed but the mask, the mean macro F1 goes "
+        f"from {plain_mean:.4f} to {masked_mean:.4f}; {plain_collapsed} of {plain_runs} models had "
+        f"collapsed to one class without the mask, {masked_collapsed} of {masked_runs} with it."
     )
     if masked_collapsed == 0 < plain_collapsed:
         return f"{text} The padding is what those models collapsed on."

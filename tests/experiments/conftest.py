@@ -84,7 +84,7 @@ def _side(matrix: list[list[int]]) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_record() -> MakeRecord:
     """Builds a valid record by hand: a variant's name, a seed, a confusion matrix, losses."""
 

@@ -5,8 +5,10 @@ The records are made by hand: small confusion matrices whose F1 scores can be wo
 
 from __future__ import annotations
 
+import copy
 import html.parser
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -29,7 +31,7 @@ POOR = [[6, 4], [4, 6]]  # 0.6 and 0.6: macro 0.6
 ALL_NEGATIVE = [[10, 0], [10, 0]]  # 2 * 10 / 30 = 0.6667 and 0: macro 0.3333
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def records(make_record: Any) -> list[dict[str, Any]]:
     """Two seeds of two LSTM families and their masked twin, and one CNN family of one seed."""
     made = []
@@ -72,17 +74,31 @@ def records(make_record: Any) -> list[dict[str, Any]]:
     return made
 
 
-@pytest.fixture
-def folder(records: list[dict[str, Any]], tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def finished(records: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the records and their report, for the tests that only read it."""
+    folder = tmp_path_factory.mktemp("finished")
     for record in records:
-        path = record_path(tmp_path, record["variant"]["name"], record["seed"])
+        path = record_path(folder, record["variant"]["name"], record["seed"])
         write_json(path, record)
+    write_report(folder / "records", folder, FAMILIES)
+    return folder
+
+
+@pytest.fixture
+def folder(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the records alone, for the tests that change them."""
+    shutil.copytree(finished / "records", tmp_path / "records")
     return tmp_path
+
+
+def texts(folder: Path) -> tuple[str, str]:
+    return (folder / "report.md").read_text(), (folder / "report.html").read_text()
 
 
 def report(folder: Path) -> tuple[str, str]:
     write_report(folder / "records", folder, FAMILIES)
-    return (folder / "report.md").read_text(), (folder / "report.html").read_text()
+    return texts(folder)
 
 
 def table_rows(markdown: str, heading: str) -> list[list[str]]:
@@ -97,8 +113,8 @@ def table_rows(markdown: str, heading: str) -> list[list[str]]:
     return rows
 
 
-def test_a_family_table(folder: Path) -> None:
-    markdown, _ = report(folder)
+def test_a_family_table(finished: Path) -> None:
+    markdown, _ = texts(finished)
     header, _, *rows = table_rows(markdown, "LSTM: number of layers")
     assert header == [
         "Variant",
@@ -116,8 +132,8 @@ def test_a_family_table(folder: Path) -> None:
     ]
 
 
-def test_tables_stand_in_the_order_of_the_specification(folder: Path) -> None:
-    markdown, page = report(folder)
+def test_tables_stand_in_the_order_of_the_specification(finished: Path) -> None:
+    markdown, page = texts(finished)
     titles = re.findall(r"^### (.*)", markdown, re.MULTILINE)
     assert titles[:4] == [
         "CNN: number of convolution layers",
@@ -129,8 +145,8 @@ def test_tables_stand_in_the_order_of_the_specification(folder: Path) -> None:
     assert places == sorted(places)
 
 
-def test_both_sides_to_full_precision(folder: Path, records: list[dict[str, Any]]) -> None:
-    markdown, page = report(folder)
+def test_both_sides_to_full_precision(finished: Path, records: list[dict[str, Any]]) -> None:
+    markdown, page = texts(finished)
     _, _, *rows = table_rows(markdown, "The original's variants")
     assert [row[0] for row in rows] == [
         "cnn/layers/1",
@@ -150,7 +166,7 @@ def test_both_sides_to_full_precision(folder: Path, records: list[dict[str, Any]
 
 
 def test_a_difference_cannot_be_overlooked(folder: Path, records: list[dict[str, Any]]) -> None:
-    record = next(r for r in records if r["variant"]["name"] == "cnn/layers/2")
+    record = copy.deepcopy(next(r for r in records if r["variant"]["name"] == "cnn/layers/2"))
     record["comparison"].update(equal_scores=False, classes_that_differ=3)
     write_json(record_path(folder, "cnn/layers/2", 42), record)
     markdown, page = report(folder)
@@ -163,8 +179,8 @@ def test_a_difference_cannot_be_overlooked(folder: Path, records: list[dict[str,
     assert re.search(rf"<p class=notice>.*{notice}", page)
 
 
-def test_readings_follow_from_the_numbers(folder: Path) -> None:
-    markdown, _ = report(folder)
+def test_readings_follow_from_the_numbers(finished: Path) -> None:
+    markdown, _ = texts(finished)
     for sentence in (
         "**3** has the highest macro F1, 0.9000: 0.4333 above 2 (0.4667) and 0.5667 above 1 "
         "(0.3333). Over 2 seeds one and the same variant moves by up to 0.2667 (2), so the lead "
@@ -177,11 +193,10 @@ def test_readings_follow_from_the_numbers(folder: Path) -> None:
         "a model scores a macro F1 of at most 0.3333",
         "75% of the positions that a layer reads are padding",
         "from 100 (1) to 300 (3) parameters; the winner has 300, the largest.",
-        "mean macro F1 0.5667 becomes 0.8667, and 3 of 6 collapsed models become 0 of 6. The "
-        "padding is what those models collapsed on.",
+        "the mean macro F1 goes from 0.5667 to 0.8667; 3 of 6 models had collapsed to one class "
+        "without the mask, 0 of 6 with it. The padding is what those models collapsed on.",
         "Some of the original's scores are, to the last digit, those of a model that always gives "
-        "one class on this test split: layers/1 (0.3333: always negative), layers/1 (0.3333: "
-        "always neutral).",
+        "one class on this test split: layers/1 (0.3333: always negative or neutral).",
         "The same model by configuration, trained once a seed: `layers/2`, "
         "`direction/unidirectional`.",
         "The original's column of these scores was headed macro F1 and held weighted F1",
@@ -207,9 +222,26 @@ def test_one_seed_is_measured_by_the_originals_own_spread(make_record: Any) -> N
 
 
 def test_one_seed_and_no_spread_says_so(make_record: Any) -> None:
-    results = arrange([make_record(f"cnn/layers/{k}", GOOD) for k in (1, 2)], FAMILIES)
+    made = [make_record(f"cnn/layers/{k}", matrix) for k, matrix in ((1, GOOD), (2, FAIR))]
+    results = arrange(made, FAMILIES)
     text = read_family(results.tables[0], results)[0]
     assert "how much of this is chance cannot be said" in text
+
+
+def test_the_originals_collapsed_scores_are_no_measure_of_spread(make_record: Any) -> None:
+    made = [
+        make_record("rnn/layers/1", GOOD, reported=0.5),
+        make_record("rnn/layers/2", FAIR, reported=0.3333, model="two"),
+        make_record("rnn/units/128", FAIR, reported=0.33, model="two"),
+    ]
+    results = arrange(made, FAMILIES)
+    assert "cannot be said" in read_family(results.tables[0], results)[0]
+
+
+def test_scores_alike_have_no_winner(make_record: Any) -> None:
+    results = arrange([make_record(f"cnn/layers/{k}", GOOD) for k in (1, 2)], FAMILIES)
+    text = read_family(results.tables[0], results)[0]
+    assert text == "The variants score alike, with a macro F1 from 0.9000 to 0.9000."
 
 
 def test_the_collapse_of_the_original() -> None:
@@ -256,8 +288,8 @@ def test_a_report_of_quick_passes_alone(tmp_path: Path, make_record: Any) -> Non
     assert f"<p class=notice>{notice}" in page
 
 
-def test_what_is_missing_is_named(folder: Path) -> None:
-    missing = next(line for line in report(folder)[0].split("\n") if "Not recorded yet" in line)
+def test_what_is_missing_is_named(finished: Path) -> None:
+    missing = next(line for line in texts(finished)[0].split("\n") if "Not recorded yet" in line)
     assert "`cnn/filters/16-32`" in missing
     assert "`cnn/layers/1`" not in missing
 
@@ -297,14 +329,14 @@ class Page(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_needs_nothing_from_elsewhere(folder: Path) -> None:
-    _, text = report(folder)
+def test_the_page_needs_nothing_from_elsewhere(finished: Path) -> None:
+    _, text = texts(finished)
     page = Page()
     page.feed(text)
     assert page.open == []
     assert page.outside == []
     assert "url(" not in text
-    assert len(page.images) == len(list((folder / "figures").iterdir()))
+    assert len(page.images) == len(list((finished / "figures").iterdir()))
     for image in page.images:
         assert str(image["src"]).startswith("data:image/svg+xml;base64,")
         assert image["alt"]
@@ -312,31 +344,28 @@ def test_the_page_needs_nothing_from_elsewhere(folder: Path) -> None:
     assert {link.removeprefix("#") for link in page.links} <= set(map(str, page.ids))
 
 
-def test_the_figures(folder: Path) -> None:
-    markdown, _ = report(folder)
+def test_the_figures(finished: Path) -> None:
+    markdown, _ = texts(finished)
     linked = re.findall(r"\(figures/(.*?)\)", markdown)
-    assert sorted(linked) == sorted(path.name for path in (folder / "figures").iterdir())
+    assert sorted(linked) == sorted(path.name for path in (finished / "figures").iterdir())
     assert {"cnn-layers.svg", "lstm-layers-masked.svg", "lstm-scores.svg"} <= set(linked)
     assert "confusion-lstm-layers-3.svg" in linked
     svg = "{http://www.w3.org/2000/svg}"
-    root = ET.parse(folder / "figures" / "lstm-layers.svg").getroot()
-    texts = {"".join(element.itertext()) for element in root.iter(f"{svg}text")}
-    assert {"Epoch", "Cross-entropy", "Training loss", "Validation loss", "1", "2", "3"} <= texts
-    root = ET.parse(folder / "figures" / "confusion-cnn-layers-3.svg").getroot()
-    texts = {"".join(element.itertext()) for element in root.iter(f"{svg}text")}
-    assert {"Predicted class", "True class", "negative", "9", "1"} <= texts
+    root = ET.parse(finished / "figures" / "lstm-layers.svg").getroot()
+    words = {"".join(element.itertext()) for element in root.iter(f"{svg}text")}
+    assert {"Epoch", "Cross-entropy", "Training loss", "Validation loss", "1", "2", "3"} <= words
+    root = ET.parse(finished / "figures" / "confusion-cnn-layers-3.svg").getroot()
+    words = {"".join(element.itertext()) for element in root.iter(f"{svg}text")}
+    assert {"Predicted class", "True class", "negative", "9", "1"} <= words
 
 
-def test_the_same_records_give_the_same_bytes(folder: Path) -> None:
-    def files() -> dict[str, bytes]:
-        report(folder)
-        return {
-            path.name: path.read_bytes()
-            for path in folder.rglob("*")
-            if path.suffix in (".md", ".html", ".svg")
-        }
+def test_the_same_records_give_the_same_bytes(finished: Path, folder: Path) -> None:
+    def files(root: Path) -> dict[str, bytes]:
+        found = (path for path in root.rglob("*") if path.suffix in (".md", ".html", ".svg"))
+        return {str(path.relative_to(root)): path.read_bytes() for path in found}
 
-    assert files() == files()
+    report(folder)
+    assert files(folder) == files(finished)
 
 
 def test_hostile_names_are_escaped(tmp_path: Path, make_record: Any) -> None:
