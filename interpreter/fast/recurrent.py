@@ -2,7 +2,8 @@
 
 Notation as in ``ops.recurrent``, which is the specification: T steps, N sequences,
 I inputs, H units, D directions, G gates. A second direction is a time-reversed
-layer computed in the same calls. Two ways, by the batch size: see ``Wave`` and ``Rows``.
+layer computed in the same calls. There are three ways, by batch and layer size: ``Wave``, one
+``Wave`` a layer (``Layers``), and ``Rows``.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ WAVE_WASTE = 128 * 1024
 HEAVY = 128 * 1024
 """Elements of a layer's input weights above which reading them at each step costs more than
 keeping the projections of all steps."""
+
+MAX_PROJECTIONS = 16 * 2**20
+"""Elements above which the projections of all steps are not kept."""
 
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 """For each direction of a layer, whether it runs from the end."""
@@ -79,44 +83,37 @@ class Recurrent:
         self.reverse = DIRECTIONS[direction]
         self.layers = layout = [gates_of(kind, weights, linear_before_reset) for weights in layers]
         self.block, self.joints = Block(layout), [Joint(layer) for layer in layout]
-        self.heavy = max(layer.input.size for layer in layout) >= HEAVY
         self.batch_first = batch_first
         self.forms = forms
         self.wanted = wanted
         self.vocabulary = None if table is None else len(table)
         self.table = None if table is None else projected(table, self.layers[0])
-        blocks = [Block([layer]) for layer in layout]
-        self.waves: PerShape[Wave] = PerShape(
-            lambda room, batch: Wave(
-                kind, self.block, self.table, self.reverse, room, batch, wanted[0]
+        # The table is in the place of the first layer's input matrix.
+        read = layout if table is None else layout[1:]
+        self.heavy = any(layer.input.size >= HEAVY for layer in read)
+
+        def wave(block: Block, table: Array | None, keep: bool) -> PerShape[Wave]:
+            return PerShape(
+                lambda room, batch: Wave(kind, block, table, self.reverse, room, batch, keep)
             )
-        )
-        self.apart: PerShape[Layers] = PerShape(
-            lambda room, batch: Layers(
-                [
-                    Wave(kind, block, table, self.reverse, room, batch, keep)
-                    for block, table, keep in zip(
-                        blocks,
-                        [self.table, None],
-                        [len(blocks) > 1 or wanted[0], wanted[0]],
-                        strict=False,
-                    )
-                ]
-            )
-        )
+
+        self.together = wave(self.block, self.table, wanted[0])
+        first, *above = (Block([layer]) for layer in layout)
+        self.apart = [wave(first, self.table, bool(above) or wanted[0])]
+        self.apart += [wave(block, None, wanted[0]) for block in above]
         self.rows: PerShape[Rows] = PerShape(
             lambda batch: Rows(kind, self.joints, self.table, self.reverse, batch)
         )
 
     def _runner(self, steps: int, batch: int) -> Runner:
         """The way for a shape; one serves sequences of many lengths."""
-        few = batch <= WAVE_BATCH
         room = 1 << (steps - 1).bit_length()
+        few = batch <= WAVE_BATCH
+        if room * batch * self.block.width > MAX_PROJECTIONS or not (few or self.heavy):
+            return self.rows(batch)
         if few and self.block.zeros * batch <= WAVE_WASTE:
-            return self.waves(room, batch)
-        if few or self.heavy:
-            return self.apart(room, batch)
-        return self.rows(batch)
+            return self.together(room, batch)
+        return Layers([wave(room, batch) for wave in self.apart])
 
     def __call__(
         self, x: Array, initial_h: Array | None = None, initial_c: Array | None = None

@@ -139,6 +139,12 @@ class Block:
         self.edges: list[int] = np.cumsum([0, *(layer.shape[3] for layer in layers)]).tolist()
 
     @property
+    def width(self) -> int:
+        """How many gates one sample has in one step: G * D * H."""
+        count, directions, _, _ = self.layers[0].shape
+        return count * directions * self.edges[-1]
+
+    @property
     def zeros(self) -> int:
         """How many elements of the matrix stand for nothing, as layers take only from below."""
         widths = [layer.shape[3] for layer in self.layers]

@@ -308,6 +308,17 @@ def test_heavy_layers(kind: str) -> None:
         compare(proto, {"x": graph.draw(3, batch, 600)}, None)
 
 
+def test_long_sequences_keep_no_projections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recurrent, "MAX_PROJECTIONS", 4 * 8 * 10 - 1)
+    proto = lookup_model("T")
+    indices = np.random.default_rng(2).integers(0, VOCABULARY, (2, 9))
+    check(proto, {"x": indices})
+    session = so.InferenceSession(proto, threads=1)
+    session.run(None, {"x": indices})
+    kernel: Any = session.plan.steps[0].call
+    assert kernel.rows.kept and not kernel.together.kept
+
+
 def test_weights_that_can_overflow_are_not_joined() -> None:
     """0 times infinity would reach from one layer to the other."""
     graph = Graph(5)
