@@ -316,7 +316,8 @@ def test_long_sequences_keep_no_projections(monkeypatch: pytest.MonkeyPatch) -> 
     session = so.InferenceSession(proto, threads=1)
     session.run(None, {"x": indices})
     kernel: Any = session.plan.steps[0].call
-    assert kernel.rows.kept and not kernel.together.kept
+    assert kernel.rows.kept
+    assert not kernel.together.kept
 
 
 def test_weights_that_can_overflow_are_not_joined() -> None:
