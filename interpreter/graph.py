@@ -113,3 +113,4 @@ class Model:
     domain: str = ""
     model_version: int = 0
     description: str = ""
+    graph_description: str = ""

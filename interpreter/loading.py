@@ -82,6 +82,7 @@ def _convert(proto: ModelProto, folders: Folders, title: str, supported: bool) -
             f"{onnx.IR_VERSION}: update it, or save the model with an older one"
         )
     _check_names(proto.producer_name, proto.producer_version, proto.domain, proto.doc_string)
+    _check_names(proto.graph.doc_string)
     for item in proto.metadata_props:
         _check_names(item.key, item.value)
     opsets = _opsets(proto, title)
@@ -101,7 +102,7 @@ def _convert(proto: ModelProto, folders: Folders, title: str, supported: bool) -
     types = cache(lambda: infer_types(proto, original, list(functions.values())))
     graph = inline_functions(graph, functions, types)
     if supported:
-        graph = expand_gradients(graph)
+        graph = expand_gradients(graph, types)
         check_support(graph)
     graph = replace(graph, types={**graph.types, **types()})
     return Model(
@@ -114,6 +115,7 @@ def _convert(proto: ModelProto, folders: Folders, title: str, supported: bool) -
         domain=proto.domain,
         model_version=proto.model_version,
         description=proto.doc_string,
+        graph_description=proto.graph.doc_string,
     )
 
 
@@ -182,6 +184,8 @@ def read_proto(source: Source) -> tuple[ModelProto, Folders]:
             raise LoadError(f"{path}: no such file") from None
         except OSError as error:
             raise LoadError(f"{path} cannot be read: {error.strerror}") from None
+        except ValueError as error:  # a path with a null character
+            raise LoadError(f"{str(path)!r} cannot be read: {error}") from None
         folders = folders_of(path)
         text_format = _TEXT_FORMATS.get(path.suffix.lower())
     try:

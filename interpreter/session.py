@@ -16,7 +16,7 @@ from .graph import Model, Value
 from .loading import Source, load
 from .passes import optimise
 from .plan import Observer, Plan, compile_graph
-from .types import STRING, Array, TensorType, describe, dtype_name
+from .types import STRING, Array, Dtype, TensorType, describe, dtype_name
 
 PRECISIONS = ("default", "strict", "fast")
 
@@ -48,6 +48,7 @@ class ModelMetadata:
     graph_name: str
     domain: str
     description: str
+    graph_description: str
     version: int
     custom_metadata_map: dict[str, str]
 
@@ -150,6 +151,7 @@ class InferenceSession:
             graph_name=model.graph.name,
             domain=model.domain,
             description=model.description,
+            graph_description=model.graph_description,
             version=model.model_version,
             custom_metadata_map=dict(model.metadata),
         )
@@ -177,7 +179,9 @@ class InferenceSession:
 
         Returns
         -------
-        A list of arrays (lists for sequences, None for an empty optional).
+        A list of arrays (lists for sequences, None for an empty optional), the
+        caller's own: writeable, C-contiguous, sharing no memory with what was
+        fed, with the model, or with each other.
 
         Raises
         ------
@@ -186,6 +190,8 @@ class InferenceSession:
         """
         names = [value.name for value in self.plan.outputs]
         picked = range(len(names))
+        if isinstance(output_names, str):
+            raise InputError(f"output_names is a list of names, or None: not '{output_names}'")
         if output_names:
             unknown = [name for name in output_names if name not in names]
             if unknown:
@@ -193,11 +199,16 @@ class InferenceSession:
             picked = [names.index(name) for name in output_names]  # type: ignore[assignment]
         values = self.prepare(input_feed)
         outputs = self.executor.run(values, observer)
-        return [outputs[index] for index in picked]
+        return _owned([outputs[index] for index in picked], _arrays(values))
 
     def prepare(self, feed: Mapping[str, Any]) -> list[Any]:
         """The plan's inputs in order, checked, defaults included; raises ``InputError``."""
         inputs = self.plan.inputs
+        if not isinstance(feed, Mapping):
+            raise InputError(
+                f"what is fed is a dict from input names to arrays, not {describe(feed)}; "
+                f"the model takes: {_list([v.name for v in inputs])}"
+            )
         values = []
         for value in inputs:
             if value.name in feed:
@@ -221,16 +232,13 @@ def check_input(value: Value, given: Any) -> Any:
     expected = value.type
     if not isinstance(expected, TensorType) or expected.sparse:
         return given
-    if not isinstance(given, np.ndarray):
-        if given is None or isinstance(given, dict):
-            raise InputError(f"input '{value.name}' wants a tensor and was given {describe(given)}")
-        try:
-            given = np.asarray(given, None if hasattr(given, "dtype") else expected.dtype)
-        except (ValueError, TypeError) as error:
-            raise InputError(f"input '{value.name}' cannot be made an array: {error}") from None
+    if type(given) is not np.ndarray:
+        given = _as_plain_array(value.name, given, expected.dtype)
     if given.dtype.kind in "USO" and expected.dtype == STRING:
-        given = given.astype(object)
+        given = _strings(value.name, given)
     elif expected.dtype is not None and given.dtype != expected.dtype:
+        if expected.dtype == STRING:
+            raise InputError(f"input '{value.name}' wants strings and was given {given.dtype}")
         if given.dtype.newbyteorder("=") != expected.dtype:
             wanted = expected.dtype.name
             raise InputError(
@@ -251,6 +259,74 @@ def check_input(value: Value, given: Any) -> Any:
                 + (": the rank differs" if len(shape) != given.ndim else "")
             )
     return given
+
+
+def _as_plain_array(name: str, given: Any, dtype: Dtype | None) -> Array:
+    """The array of a list or a number, of another library's tensor, or of a subclass, whose
+    operators may mean something else (a matrix's ``*``)."""
+    if given is None or isinstance(given, dict):
+        raise InputError(f"input '{name}' wants a tensor and was given {describe(given)}")
+    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+        raise InputError(f"input '{name}' was given a masked array: fill it with .filled(…) first")
+    try:
+        array = np.asarray(given)
+        if dtype is None or array.dtype == dtype or hasattr(given, "dtype"):
+            return array
+        # Python's numbers have no dtype of their own: they become the model's.
+        if array.dtype.kind in "US" and dtype != STRING:
+            raise InputError(f"input '{name}' wants {dtype.name} and was given text")
+        converted = np.asarray(given, dtype)
+    except (ValueError, TypeError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"input '{name}' cannot be made an array: {error}") from None
+    if array.dtype.kind == "f" and _is_integral(dtype) and (converted != array).any():
+        raise InputError(f"input '{name}' wants {dtype.name} and was given fractions")
+    return converted
+
+
+def _strings(name: str, given: Array) -> Array:
+    """The array with its elements as str; bytes are UTF-8, as in a file."""
+    if given.dtype.kind == "S":
+        given = np.char.decode(given, "utf-8", "surrogateescape")
+    given = given.astype(object)
+    for item in given.flat:
+        if not isinstance(item, str):
+            raise InputError(f"input '{name}' wants strings and was given {type(item).__name__}")
+    return given
+
+
+def _is_integral(dtype: Dtype) -> bool:
+    return dtype.kind in "iub" or dtype.name.lstrip("u").startswith("int")
+
+
+def _arrays(values: Sequence[Any]) -> list[Array]:
+    """The arrays among the values, those of sequences included."""
+    found: list[Array] = []
+    for value in values:
+        if isinstance(value, np.ndarray):
+            found.append(value)
+        elif isinstance(value, list):
+            found += _arrays(value)
+    return found
+
+
+def _owned(outputs: Sequence[Any], taken: list[Array]) -> list[Any]:
+    """The outputs, copied where they are read-only (constants), views with holes, or may share
+    memory with what is ``taken``: the inputs, and the outputs before."""
+    result = []
+    for output in outputs:
+        if isinstance(output, np.ndarray):
+            flags = output.flags
+            if not (flags.writeable and flags.c_contiguous) or any(
+                np.may_share_memory(output, other) for other in taken
+            ):
+                output = output.copy(order="C")
+            taken.append(output)
+        elif isinstance(output, list):
+            output = _owned(output, taken)
+        result.append(output)
+    return result
 
 
 def _shape(shape: Sequence[int | str | None]) -> str:
@@ -274,10 +350,15 @@ def run(model: Source | InferenceSession, *inputs: Any, **named: Any) -> Any:
     """
     session = model if isinstance(model, InferenceSession) else InferenceSession(model)
     if len(inputs) == 1 and isinstance(inputs[0], Mapping):
+        if twice := inputs[0].keys() & named.keys():
+            raise InputError(f"input '{min(twice)}' is given twice")
         named = {**inputs[0], **named}
         inputs = ()
     names = [value.name for value in session.get_inputs()]
     if len(inputs) > len(names):
         raise InputError(f"the model takes {len(names)} inputs and was given {len(inputs)}")
-    outputs = session.run(None, {**dict(zip(names, inputs, strict=False)), **named})
+    feed = dict(zip(names, inputs, strict=False))
+    if twice := feed.keys() & named.keys():
+        raise InputError(f"input '{min(twice)}' is given twice, by its place and by its name")
+    outputs = session.run(None, {**feed, **named})
     return outputs[0] if len(outputs) == 1 else outputs

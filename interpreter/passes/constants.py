@@ -64,6 +64,5 @@ def _compute(node: Node, constants: dict[str, Array], index: Index) -> dict[str,
     if sum(value.nbytes for value in values) > MAX_BYTES:
         return None
     for value in values:
-        if value.base is None:
-            value.flags.writeable = False
+        value.flags.writeable = False
     return dict(zip(names, values, strict=True))
