@@ -155,6 +155,8 @@ class Block:
     def matrix(self) -> Array:
         """(G, D, H, H): the layers' recurrences on the diagonal, above each what it takes from
         the layer below."""
+        if len(self.layers) == 1:
+            return self.layers[0].recurrence
         count, directions, _, _ = self.layers[0].shape
         matrix = np.zeros((count, directions, self.edges[-1], self.edges[-1]), np.float32)
         for place, layer in enumerate(self.layers):
