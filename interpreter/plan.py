@@ -93,7 +93,9 @@ class Plan:
 
 
 def _store(slots: list[Any], step: Step, result: Any) -> None:
-    if type(result) is not tuple:
+    if type(result) is np.ndarray:
+        slots[step.outputs[0]] = result
+    elif type(result) is not tuple:
         slots[step.outputs[0]] = as_array(result)
     else:
         # A kernel may compute trailing outputs that the node does not name.
