@@ -1,189 +1,206 @@
 """The operator ``Gradient`` of ai.onnx.preview.training, replaced by other nodes at load.
 
 Reverse-mode differentiation: the nodes that make ``y`` out of ``xs`` and ``zs``
-are gone through backward, and for each a node of the domain ``GRADIENT`` gives
-what its inputs weigh in ``y``. Those operators are in ``ops/gradient.py``.
+are gone through backward, and each hands the gradient of its output on to its
+inputs by the rule of its operator (``gradient_rules``, ``gradient_shapes``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
-from . import registry
-from .checking import order_nodes
+from . import gradient_shapes  # noqa: F401 (registers its rules)
+from .checking import order_nodes, reads
 from .errors import ModelError, UnsupportedError
+from .gradient_rules import RULES, SEVERAL_OUTPUTS, NoRuleError, Step, Tape, Value, has_slope
 from .graph import Graph, Node
+from .graph import Value as Input
+from .passes._index import rename_inputs
+from .support import walk
+from .types import Type
 
 TRAINING = "ai.onnx.preview.training"
-GRADIENT = "scratch_onnx.gradient"
-"""The domain of the operators' gradients: inputs are the gradient of the first output, then the
-node's inputs and its first output; outputs are the gradients of its inputs."""
 
 
-def expand_gradients(graph: Graph) -> Graph:
+def expand_gradients(graph: Graph, types: Callable[[], Mapping[str, Type]]) -> Graph:
     """The graph, and its subgraphs, with every Gradient replaced by the nodes that compute it.
 
-    Raises ``ModelError`` for a Gradient that does not fit its graph, and
-    ``UnsupportedError`` where an operator on the way has no gradient here.
+    ``types`` gives the types of the model's values, and is asked only where there
+    is a Gradient. Raises ``ModelError`` for a Gradient that does not fit its graph,
+    and ``UnsupportedError`` where an operator on the way has no rule.
     """
-    nodes = [_expand_subgraphs(node) for node in graph.nodes]
-    if not any(_is_gradient(node) for node in nodes):
-        return replace(graph, nodes=tuple(nodes))
-    taken = {name for node in nodes for name in node.outputs}
-    taken |= {value.name for value in graph.inputs} | graph.initializers.keys()
+    everything = list(walk(graph))
+    if not any(_is_gradient(node) for node in everything):
+        return graph
+    taken = {name for node in everything for name in (*node.inputs, *node.outputs)}
 
     def fresh(name: str) -> str:
-        while name in taken:
-            name += "'"
-        taken.add(name)
-        return name
+        number, free = 1, name
+        while free in taken:
+            number += 1
+            free = f"{name}.{number}"
+        taken.add(free)
+        return free
 
-    while True:  # one at a time: another may differentiate what this one computes
-        place = next((i for i, node in enumerate(nodes) if _is_gradient(node)), None)
-        if place is None:
-            break
-        rest = nodes[:place] + nodes[place + 1 :]
-        nodes = [*rest, *_Differentiation(graph, rest, nodes[place], fresh).nodes()]
+    return order_nodes(_expand(graph, types, fresh))
+
+
+def _expand(
+    graph: Graph, types: Callable[[], Mapping[str, Type]], fresh: Callable[[str], str]
+) -> Graph:
+    nodes = [_expand_subgraphs(node, types, fresh) for node in graph.nodes]
+    while any(map(_is_gradient, nodes)):
+        gradient, path = _next(nodes, graph)
+        tape = Tape(graph, types, fresh, gradient.name or "Gradient")
+        _differentiate(gradient, path, tape)
+        nodes = [node for node in nodes if node is not gradient] + tape.nodes
     nodes = [replace(node, index=index) for index, node in enumerate(nodes)]
-    return order_nodes(replace(graph, nodes=tuple(nodes)))
+    return replace(graph, nodes=tuple(nodes))
 
 
 def _is_gradient(node: Node) -> bool:
     return node.op_type == "Gradient" and node.domain == TRAINING
 
 
-def _expand_subgraphs(node: Node) -> Node:
-    if not any(True for _ in node.subgraphs):
-        return node
+def _next(nodes: list[Node], graph: Graph) -> tuple[Node, list[Node]]:
+    """A Gradient that differentiates no other's output, and the nodes that it goes through."""
+    waiting = [node for node in nodes if _is_gradient(node)]
+    for gradient in waiting:
+        path = _path(gradient, nodes, graph)
+        if not any(map(_is_gradient, path)):
+            return gradient, path
+    raise ModelError(f"{waiting[0]} differentiates what depends on its own output")
+
+
+def _expand_subgraphs(
+    node: Node, types: Callable[[], Mapping[str, Type]], fresh: Callable[[str], str]
+) -> Node:
     attributes = {
-        name: expand_gradients(value) if isinstance(value, Graph) else value
+        name: _expand(value, types, fresh) if isinstance(value, Graph) else value
         for name, value in node.attributes.items()
     }
     return replace(node, attributes=attributes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Differentiation:
-    """One Gradient among the other nodes of its graph."""
+def _differentiate(gradient: Node, path: list[Node], tape: Tape) -> None:
+    """Write the nodes of one Gradient, which goes through those of ``path``."""
+    xs, zs, y = _attributes(gradient)
+    names = [*xs, *zs]
+    if tuple(names) != gradient.inputs:  # the same function at other values
+        values = {
+            name: tape.emit("Identity", Value(given, tape)).name
+            for name, given in zip(names, gradient.inputs, strict=True)
+        }
+        path = [_copy(node, values, tape) for node in path]
+        xs, y = tuple(values[x] for x in xs), values.get(y, y)
+    shares = _backward(gradient, path, set(xs), y, tape)
+    for x, output in zip(xs, gradient.outputs, strict=False):
+        if output:
+            value = Value(x, tape)
+            total = _total(shares.get(x, []), tape)
+            if total is None:  # y does not depend on it
+                total = tape.filled(0, tape.emit("Shape", value), value)
+            tape.nodes.append(Node("Identity", (total.name,), (output,), opset=1))
 
-    graph: Graph
-    others: list[Node]
-    node: Node
-    fresh: Callable[[str], str]
 
-    def nodes(self) -> Iterator[Node]:
-        xs, zs, y = self._attributes()
-        path = self._path(y, {*xs, *zs})
-        given = dict(zip([*xs, *zs], self.node.inputs, strict=True))
-        names: dict[str, str] = {}
-        if any(name != value for name, value in given.items()):
-            # The same function at other values: its nodes once more.
-            for name, value in given.items():
-                names[name] = self._name(name)
-                yield Node("Identity", (value,), (names[name],), name=self.node.name)
-            for node in path:
-                names.update((name, self._name(name)) for name in node.outputs if name)
-            path = [_renamed(node, names) for node in path]
-            yield from path
-        yield from self._backward(path, names.get(y, y), [names.get(x, x) for x in xs])
+def _attributes(gradient: Node) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    given = gradient.attributes
+    xs, zs, y = given.get("xs"), given.get("zs", ()), given.get("y")
+    if not isinstance(xs, tuple) or not isinstance(y, str) or not isinstance(zs, tuple):
+        raise ModelError(f"{gradient} must have the attributes xs and y: names of tensors")
+    if len(xs) + len(zs) != len(gradient.inputs) or len(gradient.outputs) > len(xs):
+        raise ModelError(
+            f"{gradient} must have an input for each of xs {list(xs)} and zs {list(zs)}, "
+            f"and no more outputs than xs"
+        )
+    return xs, zs, y
 
-    def _attributes(self) -> tuple[tuple[str, ...], tuple[str, ...], str]:
-        given = self.node.attributes
-        xs, zs, y = given.get("xs"), given.get("zs", ()), given.get("y")
-        if not isinstance(xs, tuple) or not isinstance(y, str) or not isinstance(zs, tuple):
-            raise ModelError(f"{self.node} must have the attributes xs and y: names of tensors")
-        if len(xs) + len(zs) != len(self.node.inputs) or len(self.node.outputs) > len(xs):
+
+def _path(gradient: Node, nodes: list[Node], graph: Graph) -> list[Node]:
+    """The nodes between a Gradient's ``xs`` and ``zs`` and its ``y``, in order."""
+    xs, zs, y = _attributes(gradient)
+    given = {*xs, *zs}
+    producers = {name: node for node in nodes for name in node.outputs if name}
+    needed: dict[int, Node] = {}
+    waiting = [y]
+    while waiting:
+        name = waiting.pop()
+        if name in given or name in graph.initializers:
+            continue
+        node = producers.get(name)
+        if node is None:
             raise ModelError(
-                f"{self.node} must have an input for each of xs {list(xs)} and zs {list(zs)}, "
-                f"and no more outputs than xs"
+                f"{gradient}: y '{y}' depends on '{name}', which is in neither xs nor zs"
             )
-        return xs, zs, y
-
-    def _path(self, y: str, given: set[str]) -> list[Node]:
-        """The nodes between ``given`` and ``y``, in order."""
-        producers = {name: node for node in self.others for name in node.outputs if name}
-        needed: set[int] = set()
-        waiting = [y]
-        while waiting:
-            name = waiting.pop()
-            if not name or name in given or name in self.graph.initializers:
-                continue
-            node = producers.get(name)
-            if node is None:
-                raise ModelError(
-                    f"{self.node}: y '{y}' depends on '{name}', which is in neither xs nor zs"
-                )
-            if id(node) not in needed:
-                needed.add(id(node))
-                waiting += node.inputs
-        return [node for node in self.others if id(node) in needed]
-
-    def _name(self, name: str) -> str:
-        return self.fresh(f"{self.node.label.strip(chr(39))}/{name}")
-
-    def _backward(self, path: list[Node], y: str, xs: list[str]) -> Iterator[Node]:
-        shares: dict[str, list[str]] = {y: [self._name(f"d {y}")]}
-        yield self._own("OnesLike", (y,), (shares[y][0],))
-        depends = set(xs)
-        for node in path:
-            if depends.intersection(node.inputs):
-                depends.update(name for name in node.outputs if name)
-        for node in reversed(path):
-            if not depends.intersection(node.outputs):
-                continue
-            if node.outputs[0] not in shares:
-                if shares.keys() & set(node.outputs):
-                    raise self._unsupported(node)
-                continue
-            if registry.find(GRADIENT, node.op_type, 1) is None or node.domain:
-                raise self._unsupported(node)
-            total = yield from self._total(shares.pop(node.outputs[0]), node.outputs[0])
-            wanted = []
-            for name in node.inputs:
-                share = self._name(f"d {name} by {node.op_type}") if name in depends else ""
-                wanted.append(share)
-                if share:
-                    shares.setdefault(name, []).append(share)
-            while wanted and not wanted[-1]:
-                wanted.pop()
-            inputs = (total, *node.inputs, node.outputs[0])
-            yield self._own(node.op_type, inputs, tuple(wanted), node.attributes)
-        for x, output in zip(xs, self.node.outputs, strict=False):
-            if not output:
-                continue
-            if x in shares:
-                total = yield from self._total(shares[x], x)
-                yield self._own("Identity", (total, x, x), (output,))
-            else:
-                yield self._own("ZerosLike", (x,), (output,))
-
-    def _total(self, shares: list[str], name: str) -> Generator[Node, None, str]:
-        """The sum of what a value's readers say of it."""
-        if len(shares) == 1:
-            return shares[0]
-        total = self._name(f"d {name} in all")
-        yield Node("Sum", tuple(shares), (total,), name=f"{self.node.name}/{name}", opset=13)
-        return total
-
-    def _own(
-        self,
-        op_type: str,
-        inputs: tuple[str, ...],
-        outputs: tuple[str, ...],
-        attributes: Mapping[str, Any] | None = None,
-    ) -> Node:
-        name = f"{self.node.name or 'Gradient'}/{op_type}"
-        return Node(op_type, inputs, outputs, attributes or {}, name, GRADIENT)
-
-    def _unsupported(self, node: Node) -> UnsupportedError:
-        return UnsupportedError(f"{self.node}: the gradient of {node} is not supported")
+        if id(node) not in needed:
+            needed[id(node)] = node
+            waiting += reads(node)
+    inputs = tuple(Input(name) for name in sorted(given))
+    part = replace(graph, inputs=inputs, outputs=(), nodes=tuple(needed.values()))
+    return list(order_nodes(part).nodes)
 
 
-def _renamed(node: Node, names: Mapping[str, str]) -> Node:
-    return replace(
-        node,
-        inputs=tuple(names.get(name, name) for name in node.inputs),
-        outputs=tuple(names.get(name, name) for name in node.outputs),
-    )
+def _copy(node: Node, values: dict[str, str], tape: Tape) -> Node:
+    """The node on other values, which ``values`` has by the names of the old."""
+    (copied,) = rename_inputs([node], values)
+    for name in filter(None, node.outputs):
+        values[name] = tape.fresh(f"{tape.title}/{name}")
+        tape.originals[values[name]] = name
+    outputs = tuple(values[name] if name else "" for name in node.outputs)
+    copied = replace(copied, outputs=outputs, name=f"{tape.title}/{node.name or node.op_type}")
+    tape.nodes.append(copied)
+    return copied
+
+
+def _backward(
+    gradient: Node, path: list[Node], xs: set[str], y: str, tape: Tape
+) -> dict[str, list[Value]]:
+    """What each reader of a value says of its gradient, for all values on the way."""
+    depends = set(xs)
+    for node in path:
+        if has_slope(node) and depends.intersection(reads(node)):
+            depends.update(filter(None, node.outputs))
+    result = Value(y, tape)
+    shares = {y: [tape.filled(1, tape.emit("Shape", result), result)]}
+    for node in reversed(path):
+        if not depends.intersection(node.outputs) or not shares.keys() & set(node.outputs):
+            continue
+        gradients = tuple(
+            None if name in xs else _total(shares.pop(name, []), tape) for name in node.outputs
+        )
+        for name, share in _shares_of(gradient, node, gradients, depends, tape):
+            shares.setdefault(name, []).append(share)
+    return shares
+
+
+def _shares_of(
+    gradient: Node,
+    node: Node,
+    gradients: tuple[Value | None, ...],
+    depends: set[str],
+    tape: Tape,
+) -> Iterator[tuple[str, Value]]:
+    """The inputs of a node on which y depends, each with the gradient by it."""
+    find = RULES.get(node.op_type) if not node.domain else None
+    others = any(value is not None for value in gradients[1:])
+    if find is None or (others and node.op_type not in SEVERAL_OUTPUTS):
+        raise _unsupported(gradient, node)
+    try:
+        rules = find(Step(node, tape, gradients))
+        for name, by_input in zip(node.inputs, rules, strict=False):
+            if name in depends and by_input is not None:
+                yield name, by_input()
+    except NoRuleError as error:
+        raise _unsupported(gradient, node, f" {error}") from None
+
+
+def _total(shares: list[Value], tape: Tape) -> Value | None:
+    """The sum of what a value's readers say of it; None where nobody reads it."""
+    if len(shares) < 2:
+        return shares[0] if shares else None
+    return tape.emit("Sum", *shares)
+
+
+def _unsupported(gradient: Node, node: Node, why: str = "") -> UnsupportedError:
+    return UnsupportedError(f"{gradient}: the gradient of {node}{why} is not supported")
