@@ -39,7 +39,8 @@ def bisect(
     brought it), the search goes on in what leads to them. A probe runs both
     sides as far as one node, so a graph of n nodes takes about log2(n) runs.
 
-    Parameters are those of ``compare.compare``.
+    Parameters are those of ``compare.compare``. Where the outputs are the same on
+    both sides nothing is found, whatever differs on the way to them.
     """
     search = _Search(session, feed, peer, rtol, atol)
     bad = search.differing([value.name for value in search.graph.outputs])

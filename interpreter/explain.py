@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import onnx
@@ -74,8 +75,9 @@ def explain(name: str, *, domain: str | None = None, opset: int | None = None) -
     domain = registry.DOMAIN_ALIASES.get(domain, domain)
     known = {(one.domain, one.name): one for one in operators()}
     if (domain, name) not in known:
-        near = [o for d, o in known if o.lower() == name.lower() or name.lower() in o.lower()]
-        hint = f"; did you mean {', '.join(sorted(set(near))[:5])}?" if near else ""
+        near = {o for _, o in known if name.lower() in o.lower()}
+        shortest = sorted(near, key=lambda o: (len(o), o))[:5]
+        hint = f"; did you mean {', '.join(shortest)}?" if near else ""
         raise InputError(f"no operator is called '{name}'{hint}")
     info = known[domain, name]
     versions = [v for v in (info.versions or info.supported) if opset is None or v <= opset]
@@ -184,12 +186,19 @@ class OperatorInfo:
     place: str
 
 
-def operators() -> list[OperatorInfo]:
-    """Every operator, by domain and name; deprecated versions are left out."""
+@cache
+def _standard() -> dict[tuple[str, str], list[Any]]:
+    """The standard's schemas, all versions of each operator."""
     standard: dict[tuple[str, str], list[Any]] = {}
     for schema in onnx.defs.get_all_schemas_with_history():
         if not schema.deprecated:
             standard.setdefault((schema.domain, schema.name), []).append(schema)
+    return standard
+
+
+def operators() -> list[OperatorInfo]:
+    """Every operator, by domain and name; deprecated versions are left out."""
+    standard = _standard()
     ours: dict[tuple[str, str], dict[int, registry.Operator]] = {}
     for domain, name, version, operator in registry.operators():
         ours.setdefault((domain, name), {})[version] = operator

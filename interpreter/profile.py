@@ -21,9 +21,9 @@ __all__ = ["NodeProfile", "OpProfile", "Profile", "profile"]
 
 @dataclass(frozen=True, slots=True)
 class NodeProfile:
-    """One node: medians over the repeats.
+    """One node in the run of median length.
 
-    ``seconds`` is of all its calls in a run, ``share`` of the top level's
+    ``seconds`` is of all its calls in it, ``share`` of the top level's
     nodes together; a node inside a subgraph (``depth`` above 0) is part of the
     node that runs it. ``bytes`` are those of its inputs and outputs, ``flops``
     None where unknown.
@@ -69,7 +69,7 @@ def _rate(flops: int | None, seconds: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One call of a node, in seconds since the run's first node began."""
+    """One call of a node in that run, in seconds since its first node began."""
 
     name: str
     op: str
@@ -83,8 +83,9 @@ class Event:
 class Profile:
     """A profiled model.
 
-    ``seconds`` is the median of whole runs that were watched node by node, and
-    ``plain_seconds`` of runs that were not: those may also split the batch
+    ``seconds`` is the length of the median one of the runs that were watched node
+    by node (all else is of this run, so that nodes add up to it), and
+    ``plain_seconds`` the median of runs that were not: those may also split the batch
     between threads. ``peak_bytes`` is the most that a watched run held beyond its
     inputs and the model.
     """
@@ -231,7 +232,7 @@ def profile(
     ----------
     model : anything that a session takes, or a session.
     feed : an array for each input by name.
-    repeats : how many runs are measured; medians are given.
+    repeats : how many runs are measured; the one of median length is given.
     warmup : how many are run before, and not measured.
 
     Raises
@@ -251,11 +252,13 @@ def profile(
     for profiler in profilers:
         seconds = _timed(session, feed, profiler)
         watched.append(seconds - profiler.own)
-    events = profilers[-1].events
+    ranking = sorted(range(repeats), key=watched.__getitem__)
+    chosen = ranking[(repeats - 1) // 2]
+    events = profilers[chosen].events
     start = min((event.start for event in events), default=0.0)
     return Profile(
-        nodes=_nodes(profilers),
-        seconds=median(watched),
+        nodes=_nodes(profilers[chosen]),
+        seconds=watched[chosen],
         plain_seconds=median(plain),
         peak_bytes=_peak(session, feed),
         repeats=repeats,
@@ -294,13 +297,9 @@ class _Nothing:
         pass
 
 
-def _nodes(profilers: Sequence[_Profiler]) -> tuple[NodeProfile, ...]:
-    last = profilers[-1]
-    seconds = {
-        key: median(p.calls[key].seconds if key in p.calls else 0.0 for p in profilers)
-        for key in last.calls
-    }
-    total = sum(seconds[key] for key, call in last.calls.items() if not call.depth) or 1.0
+def _nodes(profiler: _Profiler) -> tuple[NodeProfile, ...]:
+    calls = profiler.calls.values()
+    total = sum(call.seconds for call in calls if not call.depth) or 1.0
     return tuple(
         NodeProfile(
             index=call.node.index,
@@ -308,10 +307,10 @@ def _nodes(profilers: Sequence[_Profiler]) -> tuple[NodeProfile, ...]:
             op=_op(call.node),
             depth=call.depth,
             calls=call.calls,
-            seconds=seconds[key],
-            share=seconds[key] / total,
+            seconds=call.seconds,
+            share=call.seconds / total,
             bytes=call.bytes,
             flops=call.flops,
         )
-        for key, call in last.calls.items()
+        for call in calls
     )

@@ -44,7 +44,8 @@ def profile(
 ) -> None:
     """Measure each node of MODEL on INPUT: time, bytes moved, GFLOP/s, memory.
 
-    Times are medians of the repeats. A trace opens in chrome://tracing and ui.perfetto.dev.
+    Times are those of the repeat of median length. A trace opens in chrome://tracing and in
+    ui.perfetto.dev.
     """
     session = InferenceSession(model, optimize=not no_optimize)
     feed = one_feed(session, model, inputs, texts, cast)
@@ -73,7 +74,7 @@ def profile(
         f"\na run: {seen.plain_seconds * 1e3:.3f} ms; watched node by node: "
         f"{seen.seconds * 1e3:.3f} ms, of which the nodes are {together * 1e3:.3f} ms\n"
         f"peak memory beyond inputs and weights: {size_of(seen.peak_bytes)}\n"
-        f"medians of {seen.repeats} runs after {seen.warmup} to warm up"
+        f"the median of {seen.repeats} runs after {seen.warmup} to warm up"
     )
     if chrome is not None:
         click.echo(f"wrote {chrome}")
