@@ -227,7 +227,7 @@ def of_one(op_type: str) -> Callable[[Callable[[Value, Value, Value], Value]], N
 
 of_one("Identity")(lambda dy, _x, _y: dy)
 of_one("Neg")(lambda dy, _x, _y: -dy)
-of_one("Relu")(lambda dy, x, _y: dy * x.tape.emit("CastLike", _positive(x), x))
+of_one("Relu")(lambda dy, x, _y: x.tape.emit("Where", _positive(x), dy, x.tape.like(0, dy)))
 of_one("Sigmoid")(lambda dy, _x, y: dy * y * (1 - y))
 of_one("Tanh")(lambda dy, _x, y: dy * (1 - y * y))
 of_one("Exp")(lambda dy, _x, y: dy * y)

@@ -34,6 +34,7 @@ def expand_gradients(graph: Graph, types: Callable[[], Mapping[str, Type]]) -> G
     if not any(_is_gradient(node) for node in everything):
         return graph
     taken = {name for node in everything for name in (*node.inputs, *node.outputs)}
+    taken |= {value.name for value in graph.inputs} | graph.initializers.keys()
 
     def fresh(name: str) -> str:
         number, free = 1, name

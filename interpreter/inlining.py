@@ -14,6 +14,7 @@ import onnx
 from onnx import TypeProto, helper
 
 from .errors import ModelError
+from .gradients import TRAINING
 from .graph import AttributeRef, Function, Graph, Node
 from .support import problem_of, schema_of
 from .types import OptionalType, SequenceType, TensorType, Type, enum_of_dtype
@@ -154,6 +155,12 @@ def _instantiate_node(node: Node, rename: Callable[[str], str], values: Mapping[
         attributes[name] = _map_graphs(
             value, lambda graph: _instantiate_graph(graph, rename, values)
         )
+    if (node.domain, node.op_type) == (TRAINING, "Gradient"):  # its attributes name values
+        for name in ("xs", "zs"):
+            if isinstance(attributes.get(name), tuple):
+                attributes[name] = tuple(map(rename, attributes[name]))
+        if isinstance(attributes.get("y"), str):
+            attributes["y"] = rename(attributes["y"])
     return replace(
         node,
         inputs=tuple(rename(name) for name in node.inputs),

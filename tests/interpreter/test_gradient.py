@@ -394,6 +394,47 @@ def test_through_a_function_of_the_model() -> None:
     assert so.run(model, x=np.array([3.0])).tolist() == [6.0]
 
 
+def test_inside_a_function_of_the_model() -> None:
+    """The names that its attributes hold are the function's own; the model has such, too."""
+    inner = helper.make_function(
+        "local",
+        "Slope",
+        ["u"],
+        ["d"],
+        [node("Mul", "u u", "y"), gradient("u", "d")],
+        [helper.make_opsetid("", 18), helper.make_opsetid(TRAINING, 1)],
+    )
+    call = helper.make_node("Slope", ["x"], ["dx"], domain="local")
+    nodes = [node("Neg", "x", "u"), node("Exp", "u", "y"), call]
+    model = model_of(nodes, {"x": np.array([3.0])}, ["dx", "y"], {}, False)
+    model.functions.append(inner)
+    model.opset_import.append(helper.make_opsetid("local", 1))
+    assert so.run(model, x=np.array([3.0]))[0].tolist() == [6.0]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_smaller_dtypes(dtype: Any) -> None:
+    """Each gradient has its input's dtype, and the numbers of float64."""
+    rng = np.random.default_rng(0)
+    feed = {"x": rng.normal(size=(4, 3)), "w": rng.normal(size=(3, 2)), "b": rng.normal(size=2)}
+    nodes = [
+        node("MatMul", "x w", "m"),
+        node("Add", "m b", "s"),
+        node("LeakyRelu", "s", "r"),
+        node("Softmax", "r", "q"),
+        node("Pow", "q two", "y"),
+        gradient("x w b", "dx dw db"),
+    ]
+    two, slopes = {"two": np.array(2)}, ["dx", "dw", "db"]
+    wide = run(nodes, feed, slopes, two)
+    narrow = {name: x.astype(dtype) for name, x in feed.items()}
+    model = model_of(nodes, narrow, slopes, two, free=True)
+    for slope, expected in zip(so.InferenceSession(model).run(None, narrow), wide, strict=True):
+        assert slope.dtype == dtype
+        tolerance = 2e-2 if dtype == np.float16 else 1e-5
+        np.testing.assert_allclose(slope, expected, rtol=tolerance, atol=tolerance / 10)
+
+
 def test_inside_a_subgraph() -> None:
     """A Gradient in a branch, and one that would have to go through a branch."""
     x = np.array([3.0])
