@@ -28,6 +28,9 @@ class View:
     def __init__(self, graph: Graph, axes: dict[str, int | None]) -> None:
         self.graph = graph
         self.axes = axes
+        inputs = {value.name for value in graph.inputs}
+        # An initialiser that is an input too can be overridden: not a constant.
+        self.constants = {k: v for k, v in graph.initializers.items() if k not in inputs}
 
     def visit(self, node: Node) -> None:
         batched = [self.axes.get(name) for name in node.inputs]
@@ -55,8 +58,8 @@ class View:
         return axis
 
     def shape(self, name: str) -> tuple[Any, ...]:
-        if name in self.graph.initializers:
-            return self.graph.initializers[name].shape
+        if name in self.constants:
+            return self.constants[name].shape
         known = self.graph.types.get(name)
         if not isinstance(known, TensorType) or known.shape is None:
             raise NotSplitError
@@ -69,7 +72,7 @@ class View:
         """A constant input as a list, None where it is absent."""
         if len(node.inputs) <= position or not node.inputs[position]:
             return None
-        array = self.graph.initializers.get(node.inputs[position])
+        array = self.constants.get(node.inputs[position])
         if array is None:
             raise NotSplitError
         return [int(value) for value in array.reshape(-1)]

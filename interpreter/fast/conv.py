@@ -6,7 +6,7 @@ Which algorithm computes it is decided here, once, by the weights' shape: see ``
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -118,14 +118,29 @@ class Conv:
         epilogue = Epilogue(bias, activation, activation_parameters)
         self.geometry = Geometry(weight, epilogue=epilogue, **geometry)
         self.algorithm = choose(self.geometry, precision)
+        self.precision = precision
         self.work = float(weight.size)
 
     def __call__(self, x: Array, residual: Array | None = None) -> Array:
         y = np.empty(self.geometry.output_shape(x.shape), np.float32)
+        if residual is not None and residual.shape != y.shape:
+            return self._broadcast_sum(x, residual)
         if y.size == 0:
             return y
         work = self.work * y.size / y.shape[3]
         share(lambda part, parts: self.algorithm(x, y, residual, part, parts), work)
+        return y
+
+    def _broadcast_sum(self, x: Array, residual: Array) -> Array:
+        """Where sizes differ that the model calls by one name, the sum broadcasts."""
+        bias, activate = self.geometry.epilogue.bias, self.geometry.epilogue.activate
+        alone = replace(self.geometry, epilogue=Epilogue(bias, "", ()))
+        y = np.empty(alone.output_shape(x.shape), np.float32)
+        if y.size:
+            choose(alone, self.precision)(x, y, None, 0, 1)
+        y = y + residual
+        if activate is not None:
+            activate(y)
         return y
 
 

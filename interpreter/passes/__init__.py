@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+
 from ..fast import FAST
 from ..graph import Graph
 from .activations import find_gelu, find_silu
@@ -46,8 +48,9 @@ def optimise(graph: Graph, precision: str = "default") -> Graph:
 
     ``precision`` is what the convolutions may do: see ``InferenceSession``.
     """
-    for rewrite in PASSES:
-        graph = rewrite(graph)
+    with np.errstate(all="ignore"):  # infinities and NaN in weights are numbers like others
+        for rewrite in PASSES:
+            graph = rewrite(graph)
     nodes = [
         replace(node, attributes={**node.attributes, "precision": precision})
         if node.domain == FAST and node.op_type == "Conv"

@@ -89,7 +89,7 @@ def find_gelu(graph: Graph) -> Graph:
         if after is None or not _is_one_plus(graph.nodes[after], node.outputs[0], factor, index):
             continue
         last = _half_product(after, source, index)
-        if last is not None:
+        if last is not None and _same_rank(source, graph.nodes[last].outputs[0], index):
             changes[last] = (
                 replace(
                     graph.nodes[last],
@@ -100,6 +100,11 @@ def find_gelu(graph: Graph) -> Graph:
                 ),
             )
     return rebuild(graph, changes) if changes else graph
+
+
+def _same_rank(one: str, other: str, index: Index) -> bool:
+    """Whether no factor of more axes has given the result axes that x does not have."""
+    return index.rank(one) is not None and index.rank(one) == index.rank(other)
 
 
 def _scalar(name: str, index: Index) -> float | None:

@@ -37,11 +37,10 @@ def _compute(node: Node, constants: dict[str, Array], index: Index) -> dict[str,
         known = index.tensor(node.inputs[0])
         if known is None or known.shape is None or known.sparse:
             return None
-        if any(not isinstance(dim, int) for dim in known.shape):
+        wanted = known.shape[node.attributes.get("start", 0) : node.attributes.get("end")]
+        if any(not isinstance(dim, int) for dim in wanted):
             return None
-        shape = np.array(known.shape, np.int64)
-        start, end = node.attributes.get("start", 0), node.attributes.get("end")
-        return {node.outputs[0]: shape[start:end]}
+        return {node.outputs[0]: np.array(wanted, np.int64)}
     if any(name and name not in constants for name in node.inputs):
         return None
     if any(True for _ in node.subgraphs) or not operator_of(node).pure:

@@ -13,7 +13,7 @@ from ..types import TensorType
 from ._index import Index, rebuild
 from .activations import activation_of
 
-_MONOTONE = ("", "Relu", "Clip", "Sigmoid", "Tanh", "HardSigmoid")
+_MONOTONE = ("", "Relu", "Clip", "Sigmoid", "Tanh")
 """Activations before which a max pool may be taken: f(max(a, b)) = max(f(a), f(b))."""
 
 
@@ -25,10 +25,12 @@ def fold_pads(graph: Graph) -> Graph:
         if node.domain != FAST or node.op_type != "Conv":
             continue
         before = index.maker(node.inputs[0])
-        if before is None or before.domain or before.op_type != "Pad":
+        if before is None or before.domain or before.op_type != "Pad" or len(before.inputs) != 2:
+            continue
+        if before.attributes.get("mode", "constant") != "constant":
             continue
         pads = [int(pad) for pad in index.constants.get(before.inputs[1], ())]
-        if len(before.inputs) != 2 or len(pads) != 8 or min(pads) < 0:
+        if len(pads) != 8 or min(pads) < 0:
             continue
         if pads[0] or pads[3] or pads[4] or pads[7]:  # of samples or channels
             continue

@@ -65,7 +65,8 @@ class _Sweep:
         }
         for node in self.graph.nodes:
             rule = rules.get(node.op_type) if not node.domain else None
-            if node.op_type in _ELEMENTWISE and not node.domain:
+            elementwise = ("Activation",) if node.domain == FAST else _ELEMENTWISE
+            if node.domain in ("", FAST) and node.op_type in elementwise:
                 rule = self.elementwise
             if rule is None or not rule(node):
                 self.keep(node)
@@ -150,7 +151,7 @@ class _Sweep:
         strides = attributes.get("strides", (1, 1))
         dilations = attributes.get("dilations", (1, 1))
         group = attributes.get("group", 1)
-        if weight.ndim != 4 or 0 in weight.shape or weight.shape[0] % group:
+        if weight.ndim != 4 or 0 in weight.shape or group < 1 or weight.shape[0] % group:
             return False
         if attributes.get("kernel_shape", kernel) != kernel or weight.dtype != np.float32:
             return False
@@ -214,6 +215,8 @@ class _Sweep:
             return False
         kernel = tuple(attributes["kernel_shape"])
         strides = tuple(attributes.get("strides", (1, 1)))
+        if len(kernel) != 2:
+            return False  # it fails when it runs, with a message that names the node
         pads = self.pads(node, kernel, strides, (1, 1))
         if pads is None or any(pad >= size for pad, size in zip(pads, kernel * 2, strict=True)):
             return False  # a window of padding alone has rules of its own
@@ -349,7 +352,9 @@ class _Sweep:
         if node.attributes.get("keepdims", 1):
             return self.emit(node, "GlobalAveragePool", [twin])
         pooled, extra = f"{node.outputs[0]}/pooled", f"{node.outputs[0]}/shape"
-        self.constants[extra] = np.array([0, -1])
+        known = self.index.tensor(node.inputs[0])
+        channels = known.shape[1] if known is not None and known.shape is not None else None
+        self.constants[extra] = np.array([0, channels if isinstance(channels, int) else -1])
         self.nodes.append(
             replace(
                 node,
@@ -395,7 +400,7 @@ class _Sweep:
             extra = f"{name}/channels_last"
             self.constants[extra] = np.ascontiguousarray(turned)
             inputs.append(extra)
-        return self.emit(node, node.op_type, inputs, domain="", **node.attributes)
+        return self.emit(node, node.op_type, inputs, domain=node.domain, **node.attributes)
 
 
 def _transpose(source: str, target: str, perm: tuple[int, ...]) -> Node:

@@ -40,7 +40,9 @@ def find_spatial_mean(graph: Graph) -> Graph:
         )
         changes[position] = (pool,)
         if not keeps:
-            constants[shape] = np.array([0, -1])
+            known = index.tensor(node.inputs[0])
+            channels = known.shape[3] if known is not None and known.shape is not None else None
+            constants[shape] = np.array([0, channels if isinstance(channels, int) else -1])
             reshape = Node("Reshape", (pooled, shape), node.outputs, name=node.name, opset=14)
             changes[position] = (pool, reshape)
     return rebuild(graph, changes, constants) if changes else graph

@@ -91,13 +91,9 @@ def _affine(node: Node, source: str, index: Index) -> Affine | None:
     values = _per_channel(index.constants[other], rank, channels)
     if values is None:
         return None
-    one, zero = np.ones(channels), np.zeros(channels)
-    return {
-        "Add": Affine(one, values),
-        "Sub": Affine(one, -values),
-        "Mul": Affine(values, zero),
-        "Div": Affine(1 / values, zero),
-    }[node.op_type]
+    if node.op_type in ("Add", "Sub"):
+        return Affine(np.ones(channels), values if node.op_type == "Add" else -values)
+    return Affine(values if node.op_type == "Mul" else 1 / values, np.zeros(channels))
 
 
 def _per_channel(array: Array, rank: int, channels: int) -> Array | None:
@@ -130,6 +126,8 @@ def _folded(
         bias = bias.reshape(-1) * attributes.pop("beta", 1.0)
     scaled = (weight.astype(np.float64) * scale).astype(weight.dtype)
     shifted = (bias * affine.scale + affine.shift).astype(weight.dtype)
+    if not (np.isfinite(scaled).all() and np.isfinite(shifted).all()):
+        return None  # infinity times a weight is not infinity times a sum
     weight_name, bias_name = f"{after.outputs[0]}/weight", f"{after.outputs[0]}/bias"
     constants[weight_name], constants[bias_name] = scaled, shifted
     return replace(
