@@ -37,6 +37,13 @@ def non_max_suppression(
         raise ValueError(
             f"boxes {list(boxes.shape)} and scores {list(scores.shape)} differ in batch or count"
         )
+    for name, limit in (
+        ("max_output_boxes_per_class", max_output_boxes_per_class),
+        ("iou_threshold", iou_threshold),
+        ("score_threshold", score_threshold),
+    ):
+        if limit is not None and limit.size != 1:
+            raise ValueError(f"{name} must be one number, and has the shape {list(limit.shape)}")
     most = 0 if max_output_boxes_per_class is None else int(max_output_boxes_per_class.item())
     overlap = np.float32(0 if iou_threshold is None else iou_threshold.item())
     if not 0 <= overlap <= 1:

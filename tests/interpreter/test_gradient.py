@@ -26,6 +26,7 @@ def node(op_type: str, inputs: str, outputs: str, **attributes: Any) -> NodeProt
 
 
 def gradient(xs: str, outputs: str, zs: str = "", y: str = "y", fed: str = "") -> NodeProto:
+    fixed: dict[str, Any] = {"zs": zs.split()} if zs else {}
     return helper.make_node(
         "Gradient",
         (fed or f"{xs} {zs}").split(),
@@ -34,7 +35,7 @@ def gradient(xs: str, outputs: str, zs: str = "", y: str = "y", fed: str = "") -
         name=f"of_{y}",
         xs=xs.split(),
         y=y,
-        **({"zs": zs.split()} if zs else {}),
+        **fixed,
     )
 
 
@@ -211,7 +212,8 @@ def test_functions_of_one(op_type: str) -> None:
 @pytest.mark.parametrize("op_type", ["Relu", "LeakyRelu", "Abs"])
 def test_corners(op_type: str) -> None:
     x = np.array([-2.0, -1.0, 1.0, 2.0])
-    below, above = {"Relu": (0, 1), "LeakyRelu": (np.float32(0.01), 1), "Abs": (-1, 1)}[op_type]
+    slopes: dict[str, Any] = {"Relu": (0, 1), "LeakyRelu": (np.float32(0.01), 1), "Abs": (-1, 1)}
+    below, above = slopes[op_type]
     (slope,) = run([node(op_type, "x", "y"), gradient("x", "d")], {"x": x}, ["d"])
     np.testing.assert_allclose(slope, [below, below, above, above], rtol=1e-12)
 
