@@ -11,18 +11,20 @@ itself, and the elementwise product summed over the channels is one matrix produ
 for each of the (m+2)² places of a tile.
 
 The largest error over the largest output, against float64, is that of the direct
-form for m = 2, and about 1e-6 for m = 4: see ``POINTS``.
+form for m = 2, and about 1e-6 for m = 4: see ``POINTS``. Infinities and NaN pass
+through as in the direct form.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ..types import Array
 from .blocks import Block, cut, share_of
-from .conv import Geometry, Padded, pool_into
+from .conv import Geometry, Padded, Patches, pool_into
 from .workspace import PerShape, scratch
 
 POINTS = {2: (0, 1, -1), 4: (0, 3 / 4, -3 / 4, 3 / 2, -3 / 2)}
@@ -84,6 +86,11 @@ class Winograd:
             self.back = np.ascontiguousarray(self.back[order])
         self.states: PerShape[_State] = PerShape(lambda shape, parts: _State(self, shape, parts))
 
+    @cached_property
+    def direct(self) -> Patches:
+        """The direct form, for images on which this one fails."""
+        return Patches(self.geometry)
+
     def __call__(self, x: Array, y: Array, residual: Any, part: int, parts: int) -> None:
         self.states(x.shape, parts).run(x, y, residual, part, parts)
 
@@ -124,10 +131,16 @@ class _State:
             np.matmul(conv.into, view.columns_in, out=view.columns_through)
             np.matmul(view.transformed, conv.matrix, out=view.products)
             np.matmul(conv.back, view.columns_products, out=view.columns_out)
-            self.finish(view, block, y, residual)
+            out = self.finish(view, block, y, residual)
+            # An infinity, or a sum that overflows, makes its whole tile NaN (0 · ∞): such images
+            # are computed again in the direct form. The minimum is NaN where any value is.
+            if np.isnan(np.minimum.reduce(out.reshape(-1))):
+                images = slice(block.start, block.stop)
+                rest = None if residual is None else residual[images]
+                conv.direct(x[images], y[images], rest, 0, 1)
 
-    def finish(self, view: _View, block: Block, y: Array, residual: Any) -> None:
-        """Pool, put the tiles in their places, and apply the epilogue."""
+    def finish(self, view: _View, block: Block, y: Array, residual: Any) -> Array:
+        """Pool, put the tiles in their places, and apply the epilogue; returns the block."""
         geometry, m = self.conv.geometry, self.conv.m
         step = m // 2 if geometry.pool else m
         top = block.top * step
@@ -136,7 +149,7 @@ class _State:
         rest = None if residual is None else residual[block.start : block.stop, top:bottom]
         if geometry.pool and m == 2:
             pool_into(out, view.slabs, geometry, rest)
-            return
+            return out
         slabs = view.slabs
         if geometry.pool:
             slabs = view.slabs.reshape(4, step * step, *slabs.shape[1:])
@@ -157,6 +170,7 @@ class _State:
                 np.copyto(place, tiles[row, column, :, : place.shape[1], : place.shape[2]])
         if geometry.pool != "average":
             geometry.epilogue(out, rest)
+        return out
 
 
 class _View:
