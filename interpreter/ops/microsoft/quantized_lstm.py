@@ -10,7 +10,8 @@ import numpy as np
 from ...registry import op
 from ...types import Array
 from .._recurrent_activations import InPlace
-from ..recurrent import Layer, LSTMCell, States, Weights
+from .._recurrent_cells import LSTMCell, States, Weights
+from ..recurrent import Layer
 from .quantized_matmul import dynamic_quantize_matmul
 
 
