@@ -8,6 +8,8 @@ code 1; wrong usage is exit code 2.
 from __future__ import annotations
 
 import errno
+import signal
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -108,6 +110,8 @@ def _sentence(error: Exception) -> str:
         return f"not enough memory: {text or 'use a smaller --batch-size'}"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the output cannot be written: No space left on device"
     return f"unexpected {type(error).__name__}: {text} (--debug shows where)"
 
 
@@ -143,4 +147,12 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point of ``scratch-onnx``."""
+    # A process that is ended leaves no half-written file behind either.
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _end)
     cli(prog_name="scratch-onnx")
+
+
+def _end(number: int, _frame: object) -> None:
+    sys.exit(128 + number)

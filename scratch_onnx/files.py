@@ -9,7 +9,7 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,16 +25,23 @@ class OutputError(ScratchOnnxError):
 
 
 def read_npy(path: str) -> Array:
-    """The array of a .npy, memory-mapped; ``-`` is a .npy on standard input.
+    """The array of a .npy, memory-mapped; ``-`` is a .npy on standard input. Pipes are read whole.
 
     Raises ``InputError`` where it cannot be read, or holds pickled objects.
     """
     if path == "-":
-        data = sys.stdin.buffer.read()
         with _readable("standard input"):
+            if sys.stdin is None:
+                raise InputError("is closed")
+            data = sys.stdin.buffer.read()
             return _read_stream(io.BytesIO(data), len(data))
+    if not path:
+        raise InputError("an input is given as an empty path")
     with _readable(path):
         file = Path(path)
+        if file.is_fifo():
+            data = file.read_bytes()
+            return _read_stream(io.BytesIO(data), len(data))
         with file.open("rb") as stream:
             shape, dtype = _header(stream, file.stat().st_size)
             if not math.prod(shape):  # there is nothing to map
@@ -196,7 +203,8 @@ class Writer:
     def abandon(self) -> None:
         """Remove what is unfinished."""
         for stream in self._streams:
-            stream.close()
+            with suppress(OSError):  # on a full disk what is buffered cannot be written here either
+                stream.close()
         for part in self._parts:
             part.unlink(missing_ok=True)
 

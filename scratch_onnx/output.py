@@ -14,7 +14,8 @@ import numpy as np
 
 def on_terminal(stream: TextIO | None = None) -> bool:
     """Whether standard output, or the stream, is a terminal."""
-    return (stream or sys.stdout).isatty()
+    stream = stream or sys.stdout
+    return stream is not None and stream.isatty()  # there is none where it was closed
 
 
 def printable(value: object) -> str:
@@ -68,7 +69,13 @@ def _rich_table(
         drawn.add_column(name, justify="right" if align else "left", overflow="fold", no_wrap=align)
     for line in cells:
         drawn.add_row(*(Text(cell) for cell in line))
-    Console().print(drawn)
+    console = Console()
+    if console.measure(drawn, options=console.options.update_width(10_000)).minimum > console.width:
+        # rich would cut the numbers.
+        lines = ([title] if title else []) + list(plain_table(header, cells, right))
+        click.echo("\n".join(lines))
+    else:
+        console.print(drawn)
 
 
 def number(value: float, digits: int = 4) -> str:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import shlex
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from small_models import ROWS, linear, model_of, saved, saved_array, two_inputs
+from small_models import COMMAND, ROWS, linear, model_of, saved, saved_array, two_inputs
+
+FULL = Path("/dev/full")
 
 
 @pytest.fixture
@@ -298,3 +304,50 @@ def test_names_of_a_file_cannot_move_the_terminal(call, tmp_path, rows):
     result = call("run", saved(tmp_path, model), rows)
     assert result.exit_code == 0
     assert "\x1b" not in result.output
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits are POSIX's")
+@pytest.mark.parametrize("name", ["out.npy", "out.npz"])
+def test_what_was_streamed_to_a_disk_that_fills_up_is_removed(model, tmp_path, name):
+    """What is still in a buffer cannot be written when the file is closed, either."""
+    rows = saved_array(tmp_path, np.tile(ROWS, (3000, 1)))
+    script = (
+        "import resource, sys\n"
+        "from scratch_onnx.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
+        f"sys.argv = ['scratch-onnx', 'run', {model!r}, {rows!r}, '--batch-size', '10', "
+        f"'-o', {str(tmp_path / name)!r}]\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == f"Error: {tmp_path / name} cannot be written: File too large\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "x.npy"]
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
+def test_standard_output_that_cannot_be_written(model, rows):
+    with FULL.open("wb") as full:
+        done = subprocess.run(
+            [*COMMAND, "run", model, rows], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"Error: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "line"),
+    [("<&-", 1, b"Error: standard input is closed\n"), (">&-", 0, b"")],
+)
+@pytest.mark.skipif(os.name == "nt", reason="the shell is POSIX's")
+def test_closed_streams(model, rows, redirection, code, line):
+    given = "-" if "<" in redirection else rows
+    command = shlex.join([*COMMAND, "run", model, given])
+    done = subprocess.run(["sh", "-c", f"{command} {redirection}"], stderr=subprocess.PIPE)
+    assert done.returncode == code
+    assert done.stderr == line
+
+
+def test_an_empty_path(fails, model):
+    assert "an empty path" in fails("run", model, "")
+    assert "an empty path" in fails("run", model, "x=")

@@ -123,8 +123,11 @@ def test_a_broken_pipe_is_silent(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
-def test_ctrl_c_is_clean(tmp_path):
-    """In the middle of a long stream: one word, no traceback, and no unfinished file."""
+@pytest.mark.parametrize(
+    ("number", "said"), [(signal.SIGINT, b"Interrupted.\n"), (signal.SIGTERM, b"")]
+)
+def test_an_end_from_outside_is_clean(tmp_path, number, said):
+    """In the middle of a long stream: no traceback, and no unfinished file."""
     model, big = saved(tmp_path, linear()), sparse_array(tmp_path / "big.npy")
     with subprocess.Popen(
         [*COMMAND, "run", model, big, "--batch-size", "1000", "-o", str(tmp_path / "out.npy")],
@@ -134,8 +137,8 @@ def test_ctrl_c_is_clean(tmp_path):
             if list(tmp_path.glob(".out.npy.*.part")):
                 break
             time.sleep(0.1)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         _, errors = running.communicate(timeout=30)
-    assert running.returncode == 130
-    assert errors == b"Interrupted.\n"
+    assert running.returncode == 128 + number
+    assert errors == said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["big.npy", "model.onnx"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -60,11 +62,27 @@ def test_as_a_process(process, model, rows):
     assert output["values"] == EXPECTED.tolist()
 
 
-def test_standard_input(process, model):
+def _npy(array):
     stream = io.BytesIO()
-    np.save(stream, ROWS)
-    done = process("run", model, "-", "--json", input=stream.getvalue())
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def test_standard_input(process, model):
+    done = process("run", model, "-", "--json", input=_npy(ROWS))
     assert json.loads(done.stdout)["outputs"][0]["values"] == EXPECTED.tolist()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
+def test_a_pipe_as_a_file(call, model, tmp_path):
+    """As a shell makes one of ``<(command)``."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(_npy(ROWS)))
+    writer.start()
+    outputs = outputs_of(call("run", model, pipe, "--json"))
+    writer.join()
+    assert (outputs["y"] == EXPECTED).all()
 
 
 @pytest.mark.parametrize("form", ["named", "ordered", "mixed", "npz"])
