@@ -38,7 +38,7 @@ def load_frameworks() -> tuple[Any, Any]:
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     try:
-        with quiet():
+        with quiet(), _no_standard_error():
             import keras
             import tensorflow
             import tf2onnx  # noqa: F401 - part of what the export needs
@@ -69,6 +69,25 @@ def quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def _no_standard_error() -> Iterator[None]:
+    """Send file descriptor 2 nowhere: while it is imported, TensorFlow's C++ code writes there
+    before any setting of its own can quiet it."""
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def versions() -> dict[str, str]:

@@ -228,7 +228,8 @@ def test_by_hand() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.int8, np.bool_, object])
 def test_other_dtypes(dtype: Any) -> None:
-    row = np.array([[0, 1, 1]]).astype(dtype)
+    values = ["a", "b", "b"] if dtype is object else [0, 1, 1]
+    row = np.array([values]).astype(dtype)
     (result,) = run_ours("Resize", [row, None, floats(1, 2)], opset=13, constants=[2])
     assert result.dtype == dtype
     assert result.tolist() == row.repeat(2, 1).tolist()
