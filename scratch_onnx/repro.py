@@ -49,6 +49,7 @@ def _arrays(values: Any) -> dict[str, Array]:
 
 def _node_of(proto: onnx.ModelProto, finding: Finding) -> NodeProto | None:
     wanted = [name for name in finding.node.outputs if name]
+    node: NodeProto
     for node in proto.graph.node:
         if node.op_type == finding.node.op_type and [n for n in node.output if n] == wanted:
             return node

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import socket
+import webbrowser
+from pathlib import Path
 
 import click
 import onnx
 
+from scratch_onnx import missing_extra
 from scratch_onnx.commands import options
 from scratch_onnx.interpreter.errors import ScratchOnnxError
 from scratch_onnx.interpreter.loading import convert, read_proto
+from scratch_onnx.netron_pages import server_of
 
 
 @click.command()
@@ -27,29 +29,26 @@ from scratch_onnx.interpreter.loading import convert, read_proto
 def view(model: str, port: int, no_browser: bool) -> None:
     """Open the graph of MODEL in Netron, with the shapes on its edges.
 
-    Ctrl-C stops it and frees the port.
+    Ctrl-C stops it and frees the port. Nothing of the model leaves the machine.
     """
-    import netron
-
     proto, folders = read_proto(model)
     convert(proto, folders, title=model, supported=False)  # says what is wrong with the file
-    logging.getLogger("netron").setLevel(logging.WARNING)
-    data = bytearray(with_inferred_shapes(proto).SerializeToString())
+    data = with_inferred_shapes(proto).SerializeToString()
     try:
-        if port:
-            _check_free(port)
-        _, chosen = netron.serve(model, data, ("localhost", port), browse=not no_browser)
+        server = server_of(Path(model).with_suffix(".onnx").name, data, port)
+    except ModuleNotFoundError as error:
+        raise missing_extra("'view'", "view", error) from error
     except OSError as error:
         raise ScratchOnnxError(f"port {port} cannot be used: {error.strerror}") from error
-    click.echo(f"{model} is shown at http://localhost:{chosen} (Ctrl-C stops)")
-    netron.wait()  # until Ctrl-C, after which it stops the server
-
-
-def _check_free(port: int) -> None:
-    """Netron waits for ever where its port is taken: find out before."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("localhost", port))
+    with server:
+        address = f"http://127.0.0.1:{server.server_port}"
+        try:
+            click.echo(f"{model} is shown at {address} (Ctrl-C stops)")
+            if not no_browser:
+                webbrowser.open(address)
+            server.serve_forever()
+        except KeyboardInterrupt:
+            click.echo()
 
 
 def with_inferred_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
