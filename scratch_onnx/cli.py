@@ -98,6 +98,9 @@ class Commands(click.Group):
             broken_pipe = isinstance(error, OSError) and error.errno == errno.EPIPE
             if broken_pipe or ctx.meta.get(_DEBUG):
                 raise
+            name = ctx.invoked_subcommand or ""
+            if isinstance(error, ModuleNotFoundError) and name in EXTRAS:
+                error = missing_extra(f"'{name}'", EXTRAS[name], error)
             raise click.ClickException(_sentence(error)) from error
 
 

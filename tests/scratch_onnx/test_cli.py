@@ -107,6 +107,18 @@ def test_a_missing_extra_is_one_line(monkeypatch, call):
     )
 
 
+def test_an_extra_that_is_missed_later_is_named_too(monkeypatch, call):
+    @click.command()
+    def command():
+        raise ModuleNotFoundError("No module named 'netron'", name="netron")
+
+    monkeypatch.setitem(COMMANDS, "view", ("a:b", "help"))
+    monkeypatch.setattr(scratch_onnx.cli, "import_module", lambda _: type("m", (), {"b": command}))
+    assert call("view").stderr == (
+        "Error: 'view' needs netron, which is not installed: pip install 'scratch-onnx[view]'\n"
+    )
+
+
 def test_a_broken_pipe_is_silent(tmp_path):
     model, rows = saved(tmp_path, linear()), saved_array(tmp_path, np.tile(ROWS, (2000, 1)))
     with subprocess.Popen(
