@@ -19,12 +19,11 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoPro
 
 from .checking import check_graph, order_nodes
 from .errors import LoadError, ModelError, UnsupportedError
-from .gradients import expand_gradients
 from .graph import AttributeRef, Function, Graph, Model, Node, Value
 from .inference import infer_types
 from .inlining import inline_functions
 from .registry import DOMAIN_ALIASES
-from .support import check_support
+from .support import check_support, walk
 from .tensors import Folders, folders_of, read_sparse, read_tensor, text
 from .types import Array, Type, type_of_proto
 
@@ -102,7 +101,10 @@ def _convert(proto: ModelProto, folders: Folders, title: str, supported: bool) -
     types = cache(lambda: infer_types(proto, original, list(functions.values())))
     graph = inline_functions(graph, functions, types)
     if supported:
-        graph = expand_gradients(graph, types)
+        if any(node.op_type == "Gradient" for node in walk(graph)):
+            from .gradients import expand_gradients  # few models train
+
+            graph = expand_gradients(graph, types)
         check_support(graph)
     graph = replace(graph, types={**graph.types, **types()})
     return Model(

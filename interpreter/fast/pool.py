@@ -121,5 +121,7 @@ class GlobalAveragePool:
     def __call__(self, x: Array) -> Array:
         images, height, width, channels = x.shape
         pixels = height * width
-        ones = np.full((1, pixels), 1 / max(1, pixels), np.float32)
+        if pixels == 0:  # the mean of nothing
+            return np.full((images, 1, 1, channels), np.nan, np.float32)
+        ones = np.full((1, pixels), 1 / pixels, np.float32)
         return np.matmul(ones, x.reshape(images, pixels, channels)).reshape(images, 1, 1, channels)
