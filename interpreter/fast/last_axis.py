@@ -24,6 +24,9 @@ def _by_rows(x: Array, kernel: Callable[[Array, Array], None]) -> Array:
         return y
     width = x.shape[-1]
     source, target = np.ascontiguousarray(x).reshape(-1, width), y.reshape(-1, width)
+    if y.size <= BLOCK:
+        kernel(source, target)
+        return y
     count = max(1, BLOCK // width)
 
     def part(index: int, parts: int) -> None:
