@@ -23,6 +23,9 @@ _SMALL = 256
 # and makes a message for each of its elements: a Range to 2**40 would fill any memory.
 _LONG = 2**16
 
+_TERM = r"[A-Za-z]*(\.\.\.)?[A-Za-z]*"
+_EQUATION = re.compile(f"{_TERM}(,{_TERM})*(->{_TERM})?")
+
 # What inference says of valid models: it reads axes and the like as int64 only, where int32 is
 # allowed too, and does not know the default axes of MeanVarianceNormalization.
 _FAULTS_OF_ONNX = (
@@ -57,11 +60,18 @@ def infer_types(proto: ModelProto, graph: Graph, functions: Sequence[Function]) 
 
 
 def _check_trusted(node: Node) -> None:
-    """Refuse what onnx's inference takes for granted, and would read beyond its memory for."""
+    """Refuse what onnx's inference takes for granted: it would crash, or never end."""
     if node.op_type == "Split" and not node.domain:
         parts = node.attributes.get("num_outputs", len(node.outputs))
         if isinstance(parts, int) and parts != len(node.outputs):
             raise ModelError(f"{node} has {len(node.outputs)} outputs, and num_outputs is {parts}")
+    if node.op_type == "Einsum" and not node.domain:
+        equation = node.attributes.get("equation")
+        if isinstance(equation, str) and not _EQUATION.fullmatch(equation.replace(" ", "")):
+            raise ModelError(
+                f"{node}: the equation {equation!r} is not made of terms like 'ij' or '...i', "
+                f"with commas between them and one '->' at most"
+            )
 
 
 def _is_long(known: Type) -> bool:
