@@ -43,7 +43,7 @@ def _reference(name: str, threads: int) -> Run:
     from onnx.reference import ReferenceEvaluator
 
     del threads  # BLAS's, set by the environment
-    session = ReferenceEvaluator(path(name))
+    session = ReferenceEvaluator(str(path(name)))
     feed = session.input_names[0]
     return lambda x: session.run(None, {feed: x})
 
