@@ -57,13 +57,16 @@ def saturate(x: Array, zero_point: Array | None, dtype: Dtype) -> Array:
 
     The sum is exact: float32 holds all zero points, and where it rounds the
     numbers are out of range of all dtypes but int32, which has no zero point.
+    ``x`` is the caller's own, and is overwritten.
     """
-    rounded = np.rint(x.astype(np.float32) if x.dtype.itemsize < 4 else x)
+    rounded = np.asarray(x, np.float32 if x.dtype.itemsize < 4 else None)
+    np.rint(rounded, out=rounded)
     if zero_point is not None:
-        rounded = rounded + zero_point.astype(rounded.dtype)
+        rounded += zero_point.astype(rounded.dtype)
     limits = ml_dtypes.iinfo(dtype)
-    # fmax first: it drops NaN.
-    return np.fmin(np.fmax(rounded, limits.min), limits.max).astype(dtype)
+    np.fmax(rounded, limits.min, out=rounded)  # first: it drops NaN
+    np.fmin(rounded, limits.max, out=rounded)
+    return rounded.astype(dtype)
 
 
 def quantize(

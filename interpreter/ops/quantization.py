@@ -37,7 +37,7 @@ def quantize_linear(
     else:
         divided_in = y_scale.dtype
     return _quantize_linear(
-        x.astype(divided_in),
+        x.astype(divided_in, copy=False),
         y_scale.astype(divided_in),
         y_zero_point,
         axis,
@@ -60,7 +60,7 @@ def quantize_linear_21(
 ) -> Array:
     """The same with the division in float32: before opset 23 nothing is said of it."""
     return _quantize_linear(
-        x.astype(np.float32),
+        x.astype(np.float32, copy=False),
         y_scale.astype(np.float32),
         y_zero_point,
         axis,
