@@ -38,7 +38,7 @@ def cut(images: int, rows: int, cost: int, budget: int, parts: int = 1) -> list[
     have about the same to do.
     """
     whole = cost * rows
-    if whole * 2 <= budget or (whole <= budget and images >= parts):
+    if images >= parts and whole <= budget:
         count = max(1, min(images, budget // max(1, whole)))
         if parts > 1:
             count = max(1, min(count, -(-images // parts)))
@@ -46,10 +46,10 @@ def cut(images: int, rows: int, cost: int, budget: int, parts: int = 1) -> list[
             Block(start, min(start + count, images), 0, rows) for start in range(0, images, count)
         ]
     count = max(1, min(rows, budget // max(1, cost)))
-    # Equal blocks rather than a small last one.
+    # Equal blocks rather than a small last one, and one at least for each thread.
     pieces = -(-rows // count)
-    if parts > 1 and pieces * images < 4 * parts:
-        pieces = min(rows, -(-pieces * images // parts) * parts)
+    if parts > 1:
+        pieces = min(rows, -(-pieces // parts) * parts)
     edges = [rows * index // pieces for index in range(pieces + 1)]
     return [
         Block(image, image + 1, top, bottom)

@@ -119,7 +119,7 @@ class Conv:
         self.geometry = Geometry(weight, epilogue=epilogue, **geometry)
         self.algorithm = choose(self.geometry, precision)
         self.precision = precision
-        self.work = float(weight.size)
+        self.work = float(weight.size) * getattr(self.algorithm, "slowness", 1)
 
     def __call__(self, x: Array, residual: Array | None = None) -> Array:
         y = np.empty(self.geometry.output_shape(x.shape), np.float32)

@@ -23,6 +23,9 @@ ROW_BUDGET = 64 * 1024
 class Depthwise:
     """A depthwise convolution with one filter a channel."""
 
+    slowness = 8
+    """How much longer a multiplication takes here than in a matrix product, about."""
+
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
         self.weight = np.ascontiguousarray(geometry.weight[:, :, 0], np.float32)

@@ -17,9 +17,10 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-MIN_WORK = 10_000_000
+MIN_WORK = 20_000_000
 """Multiplications below which a hand-off to another thread costs more than it saves: it takes 50
-to 100 µs until both are done, in which one thread does about five million."""
+to 100 µs until both are done, in which one thread does some five million, and products of half the
+rows are slower."""
 
 
 def available_cores() -> int:
