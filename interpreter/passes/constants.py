@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -46,6 +47,8 @@ def _compute(node: Node, constants: dict[str, Array], index: Index) -> dict[str,
     if any(True for _ in node.subgraphs) or not operator_of(node).pure:
         return None
     names = [name for name in node.outputs if name]
+    if any(_inferred_bytes(name, index) > MAX_BYTES for name in names):
+        return None  # before it is made: a few bytes of a file can ask for gigabytes
     single = Graph(
         name="constant",
         nodes=(node,),
@@ -65,3 +68,12 @@ def _compute(node: Node, constants: dict[str, Array], index: Index) -> dict[str,
     for value in values:
         value.flags.writeable = False
     return dict(zip(names, values, strict=True))
+
+
+def _inferred_bytes(name: str, index: Index) -> int:
+    """The size of a value by its inferred type; 0 where that is not known."""
+    known = index.tensor(name)
+    if known is None or known.shape is None or known.dtype is None:
+        return 0
+    dims = [dim for dim in known.shape if isinstance(dim, int)]
+    return math.prod(dims) * known.dtype.itemsize if len(dims) == len(known.shape) else 0

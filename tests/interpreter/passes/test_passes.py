@@ -675,3 +675,20 @@ def test_a_residual_goes_in_and_still_broadcasts(
     assert check(two_images(*tail), feed) == ["Transpose", "Transpose", "Conv*", "Conv*"] + [
         "Transpose"
     ]
+
+
+def test_a_huge_constant_is_not_made_at_load() -> None:
+    """Expand of one number to 2^40: the file is small, and the value is none of the output's."""
+    proto = model(
+        [
+            node("Expand", "one shape", "huge"),
+            node("Shape", "huge", "size"),
+            node("Add", "x size", "y"),
+        ],
+        {"x": [2]},
+        ["y"],
+        {"one": np.float32(1), "shape": np.array([2**20, 2**20])},
+        dtypes={"x": np.int64},
+    )
+    (y,) = so.InferenceSession(proto).run(None, {"x": np.zeros(2, np.int64)})
+    assert y.tolist() == [2**20, 2**20]
