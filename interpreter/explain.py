@@ -1,4 +1,4 @@
-"""What an operator does: the standard's words and our source; and the list of all operators."""
+"""What an operator does: the standard's words, and our formula and source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import onnx
 from . import registry
 from .errors import InputError
 
-__all__ = ["Explanation", "OperatorInfo", "Parameter", "explain", "operators"]
+__all__ = ["Explanation", "Parameter", "explain"]
 
 _SUMMARY = 700
 """How many characters of the standard's text are given."""
@@ -33,8 +33,8 @@ class Parameter:
 class Explanation:
     """An operator in one of its versions.
 
-    ``versions`` are all of the standard's, ``supported`` those that a kernel
-    has; ``kernel`` is the kernel's docstring, ``source`` its text, and
+    ``versions`` are all of the standard's, ``supported`` those that have a
+    kernel; ``kernel`` is the kernel's docstring, ``source`` its text, and
     ``place`` its module. They are empty where there is no kernel.
     """
 
@@ -73,16 +73,13 @@ def explain(name: str, *, domain: str | None = None, opset: int | None = None) -
     if domain is None:
         domain, _, name = name.rpartition(".")
     domain = registry.DOMAIN_ALIASES.get(domain, domain)
-    known = {(one.domain, one.name): one for one in operators()}
-    if (domain, name) not in known:
-        near = {o for _, o in known if name.lower() in o.lower()}
-        shortest = sorted(near, key=lambda o: (len(o), o))[:5]
-        hint = f"; did you mean {', '.join(shortest)}?" if near else ""
-        raise InputError(f"no operator is called '{name}'{hint}")
-    info = known[domain, name]
-    versions = [v for v in (info.versions or info.supported) if opset is None or v <= opset]
+    standard, kernels = _standard().get((domain, name), []), _kernels().get((domain, name), [])
+    if not standard and not kernels:
+        raise InputError(_unknown(name))
+    versions = [v for v in (standard or kernels) if opset is None or v <= opset]
     if not versions:
-        raise InputError(f"{name} is not in opset {opset}: it began with {info.versions[0]}")
+        began = (standard or kernels)[0]
+        raise InputError(f"{name} is not in opset {opset}: it began with {began}")
     version = versions[-1]
     found = registry.find(domain, name, version)
     kernel = found[1].kernel if found is not None else None
@@ -98,8 +95,8 @@ def explain(name: str, *, domain: str | None = None, opset: int | None = None) -
         inputs=() if schema is None else tuple(_formal(p) for p in schema.inputs),
         outputs=() if schema is None else tuple(_formal(p) for p in schema.outputs),
         attributes=_attributes(schema, found[1] if found else None),
-        versions=info.versions,
-        supported=info.supported,
+        versions=tuple(standard),
+        supported=tuple(kernels),
         kernel=inspect.cleandoc(kernel.__doc__ or "") if kernel else "",
         source=_source(kernel) if kernel else "",
         place=kernel.__module__ if kernel else "",
@@ -170,53 +167,27 @@ def _attribute(attribute: Any) -> Parameter:
     return Parameter(attribute.name, kind, default, _sentence(attribute.description or ""))
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorInfo:
-    """An operator that the standard or this package has.
-
-    ``support`` is "kernel", "expanded" (run by the definition that the standard
-    gives of it), or "" for none; ``supported`` are the versions with a kernel.
-    """
-
-    name: str
-    domain: str
-    versions: tuple[int, ...]
-    supported: tuple[int, ...]
-    support: str
-    place: str
-
-
 @cache
-def _standard() -> dict[tuple[str, str], list[Any]]:
-    """The standard's schemas, all versions of each operator."""
-    standard: dict[tuple[str, str], list[Any]] = {}
+def _standard() -> dict[tuple[str, str], list[int]]:
+    """The versions of the standard's operators, ascending, but for deprecated ones."""
+    found: dict[tuple[str, str], list[int]] = {}
     for schema in onnx.defs.get_all_schemas_with_history():
         if not schema.deprecated:
-            standard.setdefault((schema.domain, schema.name), []).append(schema)
-    return standard
+            found.setdefault((schema.domain, schema.name), []).append(schema.since_version)
+    return {key: sorted(versions) for key, versions in found.items()}
 
 
-def operators() -> list[OperatorInfo]:
-    """Every operator, by domain and name; deprecated versions are left out."""
-    standard = _standard()
-    ours: dict[tuple[str, str], dict[int, registry.Operator]] = {}
-    for domain, name, version, operator in registry.operators():
-        ours.setdefault((domain, name), {})[version] = operator
-    result = []
-    for domain, name in sorted(standard.keys() | ours.keys()):
-        schemas = standard.get((domain, name), [])
-        kernels = ours.get((domain, name), {})
-        support = "kernel" if kernels else ""
-        if not kernels and any(s.has_function or s.has_context_dependent_function for s in schemas):
-            support = "expanded"
-        result.append(
-            OperatorInfo(
-                name=name,
-                domain=domain,
-                versions=tuple(sorted(schema.since_version for schema in schemas)),
-                supported=tuple(sorted(kernels)),
-                support=support,
-                place=next(iter(kernels.values())).module if kernels else "",
-            )
-        )
-    return result
+def _kernels() -> dict[tuple[str, str], list[int]]:
+    """The versions that have a kernel, ascending."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for domain, name, version, _ in registry.operators():
+        found.setdefault((domain, name), []).append(version)
+    return found
+
+
+def _unknown(name: str) -> str:
+    names = {known for _, known in _standard().keys() | _kernels().keys()}
+    near = sorted((n for n in names if name.lower() in n.lower()), key=lambda n: (len(n), n))[:5]
+    return f"no operator is called '{name}'" + (
+        f"; did you mean {', '.join(near)}?" if near else ""
+    )

@@ -2,51 +2,51 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import asdict
 from fnmatch import fnmatchcase
 
 import click
 
 from scratch_onnx.commands import options
-from scratch_onnx.interpreter.explain import operators
+from scratch_onnx.interpreter.support_table import Row, Support, rows
 from scratch_onnx.output import dump_json, table
 
 
 @click.command()
 @click.argument("patterns", metavar="[PATTERN]...", nargs=-1)
 @click.option("--domain", metavar="NAME", help="Only of this domain; ai.onnx is the standard's.")
-@click.option("--missing", is_flag=True, help="Only what is not supported.")
+@click.option("--missing", is_flag=True, help="Only those with a version that is not supported.")
 @options.JSON
 @options.examples("scratch-onnx ops 'Reduce*'", "scratch-onnx ops --missing")
 def ops(patterns: tuple[str, ...], domain: str | None, missing: bool, as_json: bool) -> None:
     """List operators with their versions and support, those that match a PATTERN.
 
-    An expanded operator is run by the definition that the standard gives of it.
+    A kernel is a NumPy function for just that version; a body is the nodes by which the standard
+    defines it.
     """
     wanted = "" if domain == "ai.onnx" else domain
     found = [
-        one
-        for one in operators()
-        if (not patterns or any(fnmatchcase(one.name, pattern) for pattern in patterns))
-        and wanted in (None, one.domain)
-        and not (missing and one.support)
+        row
+        for row in rows()
+        if (not patterns or any(fnmatchcase(row.name, pattern) for pattern in patterns))
+        and wanted in (None, row.domain)
+        and not (missing and not row.of(Support.NONE))
     ]
     if as_json:
-        dump_json([asdict(one) for one in found])
+        dump_json([{"name": r.name, "domain": r.domain, **_versions(r)} for r in found])
         return
     table(
-        ("operator", "domain", "versions", "with a kernel", "support"),
+        ("operator", "domain", *(kind.value for kind in Support), "module"),
         [
             (
-                one.name,
-                one.domain or "ai.onnx",
-                ", ".join(map(str, one.versions)) or "-",
-                "all" if one.supported == one.versions else ", ".join(map(str, one.supported)),
-                one.support or "none",
+                row.name,
+                row.domain or "ai.onnx",
+                *(", ".join(map(str, versions)) for versions in _versions(row).values()),
+                row.module.rpartition(".")[2],
             )
-            for one in found
+            for row in found
         ],
     )
-    counts = Counter(one.support or "none" for one in found)
-    click.echo("\n" + ", ".join(f"{kind}: {count}" for kind, count in sorted(counts.items())))
+
+
+def _versions(row: Row) -> dict[str, list[int]]:
+    return {kind.value: row.of(kind) for kind in Support}
