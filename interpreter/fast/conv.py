@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,15 @@ from .workspace import PerShape, scratch
 
 PATCH_BUDGET = 160 * 1024
 """Elements of a block's patches: with the product's output they stay in the second-level cache."""
+
+
+class Reach(NamedTuple):
+    """Rows ``start`` to ``stop`` of an image, between so many rows of zeros above and below."""
+
+    start: int
+    stop: int
+    above: int
+    below: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,14 @@ class Geometry:
             sizes.append(room // self.strides[axis] + 1)
         return sizes[0], sizes[1]
 
+    def reach(self, height: int, first: int, rows: int) -> Reach:
+        """Which rows of an image lie under ``rows`` rows of the padded image from ``first`` on."""
+        top = first - self.pads[0]
+        start = min(max(top, 0), height)
+        stop = max(start, min(top + rows, height))
+        above = min(max(-top, 0), rows)
+        return Reach(start, stop, above, rows - above - (stop - start))
+
     def output_shape(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
         """The shape of the result, after pooling."""
         rows, columns = self.rows_and_columns(shape[1], shape[2])
@@ -74,6 +91,7 @@ def choose(geometry: Geometry, precision: str) -> Callable[..., Any]:
     - all else: patches and a matrix product.
     """
     from .depthwise import Depthwise
+    from .pointwise import Pointwise
     from .winograd import Winograd
 
     channels, filters = geometry.channels
@@ -283,26 +301,3 @@ def pool_into(out: Array, slabs: Array, geometry: Geometry, residual: Any) -> No
     else:
         np.maximum.reduce(slabs, axis=0, out=flat)
     geometry.epilogue(out, residual)
-
-
-class Pointwise:
-    """A 1×1 convolution: one product, over every ``strides``-th pixel."""
-
-    def __init__(self, geometry: Geometry) -> None:
-        self.geometry = geometry
-        self.matrix = np.ascontiguousarray(geometry.weight[0, 0], np.float32)
-
-    def __call__(self, x: Array, y: Array, residual: Any, part: int, parts: int) -> None:
-        stride_h, stride_w = self.geometry.strides
-        if (stride_h, stride_w) != (1, 1):
-            x = x[:, ::stride_h, ::stride_w]
-        epilogue = self.geometry.epilogue
-        channels, filters = self.matrix.shape
-        cost = y.shape[2] * (channels + filters)
-        for block in share_of(
-            cut(y.shape[0], y.shape[1], cost, 4 * PATCH_BUDGET, parts), part, parts
-        ):
-            out = block.of(y)
-            pixels = np.ascontiguousarray(block.of(x)).reshape(-1, channels)
-            np.matmul(pixels, self.matrix, out=out.reshape(-1, filters))
-            epilogue(out, None if residual is None else block.of(residual))

@@ -1,0 +1,35 @@
+"""1×1 convolution: the image is the patch matrix already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..types import Array
+from .blocks import cut, share_of
+from .conv import Geometry
+
+BUDGET = 640 * 1024
+"""Elements of a block's input and output: they stay in the second-level cache."""
+
+
+class Pointwise:
+    """A 1×1 convolution: one product, over every ``strides``-th pixel."""
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+        self.matrix = np.ascontiguousarray(geometry.weight[0, 0], np.float32)
+
+    def __call__(self, x: Array, y: Array, residual: Any, part: int, parts: int) -> None:
+        stride_h, stride_w = self.geometry.strides
+        if (stride_h, stride_w) != (1, 1):
+            x = x[:, ::stride_h, ::stride_w]
+        epilogue = self.geometry.epilogue
+        channels, filters = self.matrix.shape
+        cost = y.shape[2] * (channels + filters)
+        for block in share_of(cut(y.shape[0], y.shape[1], cost, BUDGET, parts), part, parts):
+            out = block.of(y)
+            pixels = np.ascontiguousarray(block.of(x)).reshape(-1, channels)
+            np.matmul(pixels, self.matrix, out=out.reshape(-1, filters))
+            epilogue(out, None if residual is None else block.of(residual))
