@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, NamedTuple, TypeAlias
 
 from ..types import Array
 
@@ -40,13 +41,13 @@ def cut(images: int, rows: int, cost: int, budget: int, parts: int = 1) -> list[
     whole = cost * rows
     if images >= parts and whole <= budget:
         count = max(1, min(images, budget // max(1, whole)))
-        if parts > 1:
-            count = max(1, min(count, -(-images // parts)))
+        # Equal blocks rather than a small last one, and one at least for each thread.
+        pieces = max(-(-images // count), min(parts, images))
+        count = -(-images // pieces)
         return [
             Block(start, min(start + count, images), 0, rows) for start in range(0, images, count)
         ]
     count = max(1, min(rows, budget // max(1, cost)))
-    # Equal blocks rather than a small last one, and one at least for each thread.
     pieces = -(-rows // count)
     if parts > 1:
         pieces = min(rows, -(-pieces // parts) * parts)
@@ -63,3 +64,63 @@ def share_of(blocks: Sequence[Block], part: int, parts: int) -> Iterator[Block]:
     """The blocks of one of ``parts`` threads: a run of neighbours each."""
     first, last = len(blocks) * part // parts, len(blocks) * (part + 1) // parts
     yield from blocks[first:last]
+
+
+class Reach(NamedTuple):
+    """Rows ``start`` to ``stop`` of an image, between so many rows of zeros above and below."""
+
+    start: int
+    stop: int
+    above: int
+    below: int
+
+
+Work: TypeAlias = Callable[[Array, Array, Any], None]
+"""``work(x, out, residual)`` computes a block: its rows of the images, its part of the output and
+of the residual, which is None where there is none."""
+
+
+class Tasks:
+    """The blocks of a kernel on one input shape, each with what computes it.
+
+    Parameters
+    ----------
+    blocks : in order.
+    reach : the rows of the input that a block needs.
+    step : rows of the output a row of a block.
+    make : the work for a block; blocks of the same form share it, and its buffers.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[Block],
+        reach: Callable[[Block], Reach],
+        step: int,
+        make: Callable[[Block, Reach], Work],
+    ) -> None:
+        self.blocks, self.reach, self.step, self.make = blocks, reach, step, make
+        self.made: dict[Hashable, Work] = {}
+        self.parts: dict[tuple[int, int], list[tuple[slice, slice, slice, Work]]] = {}
+
+    def run(self, x: Array, y: Array, residual: Any, part: int, parts: int) -> None:
+        """Compute the blocks of one of ``parts`` threads."""
+        tasks = self.parts.get((part, parts))
+        if tasks is None:
+            blocks = share_of(self.blocks, part, parts)
+            tasks = self.parts[part, parts] = [self._task(block) for block in blocks]
+        for images, lines, rows, work in tasks:
+            rest = None if residual is None else residual[images, rows]
+            work(x[images, lines], y[images, rows], rest)
+
+    def _task(self, block: Block) -> tuple[slice, slice, slice, Work]:
+        reach = self.reach(block)
+        key = (block.images, block.rows, reach.above, reach.below)
+        work = self.made.get(key)
+        if work is None:
+            work = self.made[key] = self.make(block, reach)
+        return (
+            slice(block.start, block.stop),
+            slice(reach.start, reach.stop),
+            slice(block.top * self.step, block.bottom * self.step),
+            work,
+        )

@@ -7,28 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..types import Array
 from . import fast
-from .blocks import cut, share_of
+from .blocks import Reach
 from .epilogue import Epilogue
 from .parallel import share
-from .workspace import PerShape, scratch
-
-PATCH_BUDGET = 160 * 1024
-"""Elements of a block's patches: with the product's output they stay in the second-level cache."""
-
-
-class Reach(NamedTuple):
-    """Rows ``start`` to ``stop`` of an image, between so many rows of zeros above and below."""
-
-    start: int
-    stop: int
-    above: int
-    below: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +74,14 @@ def choose(geometry: Geometry, precision: str) -> Callable[..., Any]:
     - depthwise (a group a channel): no patches, one multiply-add a kernel position;
     - 1×1: the image is the patch matrix already;
     - 3×3, stride 1, with channels enough that the transforms pay: Winograd,
-      F(2×2), or F(4×4) where ``precision="fast"`` allows its larger error;
+      F(2×2), or F(4×4) where ``precision="fast"`` allows its larger error and there
+      are tiles enough to be worth its larger weights;
     - all else: patches and a matrix product.
     """
     from .depthwise import Depthwise
+    from .patches import Patches
     from .pointwise import Pointwise
-    from .winograd import Winograd
+    from .winograd import ByTiles, Winograd
 
     channels, filters = geometry.channels
     if geometry.group == channels == filters and geometry.group > 1 and not geometry.pool:
@@ -109,7 +98,7 @@ def choose(geometry: Geometry, precision: str) -> Callable[..., Any]:
         and filters >= 16
         and geometry.pool_shape in ((1, 1), (2, 2))
     ):
-        return Winograd(geometry, 4 if precision == "fast" else 2)
+        return ByTiles(geometry) if precision == "fast" else Winograd(geometry, 2)
     return Patches(geometry)
 
 
@@ -177,127 +166,3 @@ class Padded:
     def fill(self, x: Array, start: int, stop: int) -> None:
         """Copy the images in; the border stays zero."""
         np.copyto(self.inside[: stop - start], x[start:stop])
-
-
-class Patches:
-    """Patches and a matrix product, a block at a time.
-
-    The rows of the product are ordered by their place in the pooling window, so
-    that pooling is a maximum (or a sum) of contiguous slabs.
-    """
-
-    def __init__(self, geometry: Geometry) -> None:
-        self.geometry = geometry
-        kernel_h, kernel_w = geometry.kernel
-        channels, filters = geometry.channels
-        group = geometry.group
-        # (group, kernel h * kernel w * channels of the group, filters of the group)
-        self.matrix = np.ascontiguousarray(
-            geometry.weight.reshape(-1, group, filters // group).transpose(1, 0, 2), np.float32
-        )
-        self.depth = kernel_h * kernel_w * channels
-        self.states: PerShape[_PatchState] = PerShape(
-            lambda shape, parts: _PatchState(self, shape, parts)
-        )
-
-    def __call__(self, x: Array, y: Array, residual: Any, part: int, parts: int) -> None:
-        self.states(x.shape, parts).run(x, y, residual, part, parts)
-
-
-class _PatchState:
-    """The blocks, buffers and views for one input shape."""
-
-    def __init__(self, conv: Patches, shape: tuple[int, ...], parts: int) -> None:
-        self.conv = conv
-        geometry = conv.geometry
-        self.pool = geometry.pool_shape
-        rows, columns = geometry.rows_and_columns(shape[1], shape[2])
-        self.rows, self.columns = rows // self.pool[0], columns // self.pool[1]
-        cost = self.columns * self.pool[0] * self.pool[1] * conv.depth
-        self.blocks = cut(shape[0], self.rows, cost, PATCH_BUDGET, parts)
-        most = max((block.images for block in self.blocks), default=1)
-        self.padded = Padded(geometry, shape, most)
-        self.views: dict[tuple[int, int, int], tuple[Array, ...]] = {}
-
-    def view(self, images: int, top: int, bottom: int) -> tuple[Array, ...]:
-        """The windows of a block of the padded images, and the buffers that they go to."""
-        key = (images, top, bottom)
-        if key in self.views:
-            return self.views[key]
-        conv, geometry = self.conv, self.conv.geometry
-        kernel_h, kernel_w = geometry.kernel
-        channels, filters = geometry.channels
-        group, pool_h, pool_w = geometry.group, *self.pool
-        buffer = self.padded.buffer
-        image, row, column, item = buffer.strides
-        stride_h, stride_w = row * geometry.strides[0], column * geometry.strides[1]
-        # (group, pool h, pool w, image, row, column, kernel h, kernel w, channel)
-        windows = np.ndarray(
-            (group, pool_h, pool_w, images, bottom - top, self.columns)
-            + (kernel_h, kernel_w, channels // group),
-            np.float32,
-            buffer,
-            top * pool_h * stride_h,
-            (item * (channels // group), stride_h, stride_w, image, stride_h * pool_h)
-            + (
-                stride_w * pool_w,
-                row * geometry.dilations[0],
-                column * geometry.dilations[1],
-                item,
-            ),
-        )
-        if group == 1 and geometry.dilations[1] == 1:  # longer runs to copy
-            windows = np.ndarray(
-                (*windows.shape[:-2], kernel_w * channels),
-                np.float32,
-                buffer,
-                top * pool_h * stride_h,
-                (*windows.strides[:-2], item),
-            )
-        count = images * (bottom - top) * self.columns
-        slabs = pool_h * pool_w
-        patches = scratch("patches", group, slabs * count, conv.depth // group)
-        product = scratch("product", slabs, count, filters)
-        by_group = product.reshape(slabs * count, group, filters // group).transpose(1, 0, 2)
-        self.views[key] = (windows, patches.reshape(windows.shape), patches, product, by_group)
-        return self.views[key]
-
-    def run(self, x: Array, y: Array, residual: Any, part: int, parts: int) -> None:
-        geometry = self.conv.geometry
-        epilogue = geometry.epilogue
-        matrix = self.conv.matrix
-        filled = (-1, -1)
-        for block in share_of(self.blocks, part, parts):
-            if filled != (block.start, block.stop):
-                self.padded.fill(x, block.start, block.stop)
-                filled = (block.start, block.stop)
-            windows, target, patches, product, by_group = self.view(
-                block.images, block.top, block.bottom
-            )
-            np.copyto(target, windows)
-            out = block.of(y)
-            if geometry.pool or geometry.group > 1:
-                np.matmul(patches, matrix, out=by_group)
-                pool_into(out, product, geometry, None if residual is None else block.of(residual))
-            else:
-                np.matmul(patches[0], matrix[0], out=out.reshape(product.shape[1:]))
-                epilogue(out, None if residual is None else block.of(residual))
-
-
-def pool_into(out: Array, slabs: Array, geometry: Geometry, residual: Any) -> None:
-    """Reduce the slabs of the pooling window to ``out``, with the epilogue on the right side."""
-    flat = out.reshape(slabs.shape[1:])
-    if geometry.pool == "average":
-        geometry.epilogue(slabs, None)
-        np.add.reduce(slabs, axis=0, out=flat)
-        flat *= np.float32(1 / len(slabs))
-        return
-    if len(slabs) == 1:
-        np.copyto(flat, slabs[0])
-    elif len(slabs) == 4:
-        np.maximum(slabs[0], slabs[1], out=slabs[0])
-        np.maximum(slabs[2], slabs[3], out=slabs[2])
-        np.maximum(slabs[0], slabs[2], out=flat)
-    else:
-        np.maximum.reduce(slabs, axis=0, out=flat)
-    geometry.epilogue(out, residual)
