@@ -14,8 +14,9 @@ from .fast.parallel import blas_threads, run_parts, team
 from .plan import Observer, Plan
 from .types import Array
 
-PART_BYTES = 512 * 1024
-"""A part's largest value: with what a kernel needs beside it, it stays in the cache."""
+PART_BYTES = 4 * 2**20
+"""A part's largest value: more samples at a time cost fewer calls, and hand-overs of the
+interpreter's lock between threads (some 2 µs a call)."""
 RECURRENT_PART = 128
 """Samples of a part where nodes step through time: more do not stay in the cache."""
 RECURRENT_LEAST = 64

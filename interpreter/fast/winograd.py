@@ -58,8 +58,9 @@ def matrices(m: int) -> tuple[Array, Array, Array]:
     return a, b, g
 
 
-BUDGET = 320 * 1024
-"""Elements of a block's transformed tiles and products."""
+BUDGETS = {2: 480 * 1024, 4: 320 * 1024}
+"""Elements of a block's transformed tiles and products, for each m: larger blocks cost fewer calls,
+smaller ones stay nearer."""
 MANY_TILES = 32
 """Tiles of 4×4: with fewer, F(2×2) was measured to be as fast or faster."""
 FEW_WEIGHTS = 80_000
@@ -97,7 +98,7 @@ class Winograd:
         tile_columns = -(-columns // m)
         per_tile = self.size**2 * sum(geometry.channels)
         # The weights are read once a block: with many of them, a block must be worth it.
-        budget = max(BUDGET, min(128, self.matrix[0].size // 512) * per_tile)
+        budget = max(BUDGETS[m], min(128, self.matrix[0].size // 512) * per_tile)
         blocks = cut(shape[0], -(-rows // m), per_tile * tile_columns, budget, parts)
 
         def reach(block: Block) -> Reach:

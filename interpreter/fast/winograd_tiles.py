@@ -129,7 +129,7 @@ class Tiles:
 class SmallTiles(Tiles):
     """F(2×2).
 
-    Bᵀ d B is made by additions, Bᵀ d being (d₂ - d₀, d₁ + d₂, d₂ - d₁, d₃ - d₁) for rows
+    Bᵀ d B is made by additions, Bᵀ d being (d₂ - d₀, d₁ + d₂, d₂ - d₁, d₃ - d₁), for rows
     and for columns alike; even and odd columns lie apart for that. The way back is one
     product with the Kronecker product of Aᵀ with itself.
     """
@@ -149,14 +149,11 @@ class SmallTiles(Tiles):
         # The products lie where the rows were: those are no longer needed.
         by_row = scratch("product", size, rows, 2, columns + 1, images * channels)
         by_place = self.transformed.reshape(size, size, rows, columns, images * channels)
-        even, odd = padded[0::2], padded[1::2]
-        d = [lines.reshape(by_row.shape[1:]) for lines in (even[:-1], odd[:-1], even[1:], odd[1:])]
-        e = [by_row[:, :, place % 2, place // 2 : place // 2 + columns] for place in range(size)]
-        rule = [(np.subtract, 2, 0), (np.add, 1, 2), (np.subtract, 2, 1), (np.subtract, 3, 1)]
+        pairs = padded.reshape(rows + 1, 2, *by_row.shape[2:]).swapaxes(0, 1)
+        parities = np.moveaxis(by_row, 2, 0)
         self.additions = [
-            (call, operands[one], operands[other], out[place])
-            for operands, out in ((d, by_row), (e, by_place.swapaxes(0, 1)))
-            for place, (call, one, other) in enumerate(rule)
+            *_additions(pairs[:, :-1], pairs[:, 1:], by_row),
+            *_additions(parities[..., :-1, :], parities[..., 1:, :], by_place.swapaxes(0, 1)),
         ]
         self.matrix = np.kron(conv.back, conv.back)
         count = self.slabs.shape[1]
@@ -185,7 +182,7 @@ class LargeTiles(Tiles):
         super().__init__(*arguments)
         conv, images, rows, columns = self.conv, self.images, self.rows, self.columns
         m, size = conv.m, conv.size
-        channels, filters = self.geometry.channels
+        channels = self.geometry.channels[0]
         # (row, column, image, channel)
         padded = np.zeros((m * rows + 2, m * columns + 2, images, channels), np.float32)
         self.left = self.geometry.pads[1]
@@ -228,6 +225,16 @@ class LargeTiles(Tiles):
     def transform_back(self) -> None:
         np.matmul(self.conv.back, self.product_rows, out=self.half)
         np.matmul(self.conv.back, self.half_columns, out=self.slab_rows)
+
+
+def _additions(d: Array, e: Array, out: Array) -> list[tuple[np.ufunc, Array, Array, Array]]:
+    """What makes ``out`` = (e₀ - d₀, d₁ + e₀, e₀ - d₁, e₁ - d₁) of the first two lines of each
+    tile, d, and the last two, e: (call, operand, operand, result)."""
+    return [
+        (np.subtract, e, d, out[0::3]),
+        (np.add, d[1], e[0], out[1]),
+        (np.subtract, e[0], d[1], out[2]),
+    ]
 
 
 def _places(first: int, count: int, width: int) -> Iterator[tuple[slice, slice]]:
