@@ -59,28 +59,39 @@ def _is_whole(node: Node, index: Index) -> bool:
     """Whether each sample of a ReverseSequence (T, N, …) is reversed from end to end."""
     if node.attributes.get("time_axis", 0) != 0 or node.attributes.get("batch_axis", 1) != 1:
         return False
-    x, lengths = shape_of(node.inputs[0], index), shape_of(node.inputs[1], index)
-    if x is None or len(x) < 2 or lengths != (x[1],) or None in (*x[:2], *lengths):
+    x = shape_of(node.inputs[0], index)
+    if x is None or len(x) < 2 or None in x[:2]:
         return False
-    spread = index.maker(node.inputs[1])  # one length for all samples
+    lengths = index.constants.get(node.inputs[1])
+    if lengths is not None:
+        return lengths.shape == x[1:2] and bool((lengths == x[0]).all())
+    spread = index.maker(node.inputs[1])
     if spread is None or spread.domain or spread.op_type != "Expand":
         return False
-    taken = index.maker(spread.inputs[0])
+    return [_dim(name, index) for name in spread.inputs] == [x[0], x[1]]
+
+
+def _dim(name: str, index: Index) -> Dim:
+    """The dimension that a value is, taken from the shape of another; None for other values."""
+    value = index.constants.get(name)
+    if value is not None:
+        return int(value.reshape(-1)[0]) if value.size == 1 else None
+    taken = index.maker(name)
     if (
         taken is None
         or taken.domain
         or taken.op_type != "Gather"
         or taken.attributes.get("axis", 0)
     ):
-        return False
+        return None
     shape, place = index.maker(taken.inputs[0]), index.constants.get(taken.inputs[1])
     if shape is None or shape.domain or shape.op_type != "Shape" or shape.attributes:
-        return False
+        return None
     dims = shape_of(shape.inputs[0], index)
     if dims is None or place is None or place.size != 1:
-        return False
+        return None
     axis = int(place.reshape(-1)[0])
-    return -len(dims) <= axis < len(dims) and dims[axis] == x[0]
+    return dims[axis] if -len(dims) <= axis < len(dims) else None
 
 
 def shape_of(name: str, index: Index) -> tuple[Dim, ...] | None:
