@@ -102,7 +102,7 @@ def _convert(proto: ModelProto, folders: Folders, title: str, supported: bool) -
     graph = inline_functions(graph, functions, types)
     if supported:
         if any(node.op_type == "Gradient" for node in walk(graph)):
-            from .gradients import expand_gradients  # few models train
+            from .gradients.expand import expand_gradients  # few models train
 
             graph = expand_gradients(graph, types)
         check_support(graph)

@@ -127,7 +127,7 @@ class InferenceSession:
         )
 
     def _repr_html_(self) -> str:
-        from .html import session_table
+        from .inspection.html import session_table
 
         return session_table(self)
 

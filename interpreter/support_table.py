@@ -14,8 +14,8 @@ from typing import Any
 import onnx
 
 from . import registry
-from .gradient_rules import RULES
 from .gradients import TRAINING
+from .gradients.expand import differentiable
 
 
 class Support(Enum):
@@ -105,7 +105,7 @@ def markdown() -> Iterator[str]:
     yield ""
     yield "- *kernel*: a NumPy function of this project has just the semantics of that version;"
     yield "- *body*: it runs as the nodes that the specification defines it by (Gradient: as those"
-    yield f"  of the derivative, which may go through {', '.join(sorted(RULES))});"
+    yield f"  of the derivative, which may go through {', '.join(sorted(differentiable()))});"
     yield "- *not supported*: a model that has it is refused when it is loaded."
     domain = None
     for row in everything:

@@ -35,10 +35,10 @@ from scratch_onnx.interpreter import InferenceSession, errors, op, run  # noqa: 
 
 if TYPE_CHECKING:
     from scratch_onnx import experiments, export
-    from scratch_onnx.interpreter.explain import explain
-    from scratch_onnx.interpreter.inspecting import inspect
-    from scratch_onnx.interpreter.profile import profile
-    from scratch_onnx.interpreter.trace import trace
+    from scratch_onnx.interpreter.inspection.explain import explain
+    from scratch_onnx.interpreter.inspection.inspecting import inspect
+    from scratch_onnx.interpreter.inspection.profile import profile
+    from scratch_onnx.interpreter.inspection.trace import trace
     from scratch_onnx.peers import compare
 
 __all__ = [
@@ -62,10 +62,10 @@ _EXTRAS = ("experiments", "export")
 # What is there to look inside is not needed for a run: name → its module.
 _LAZY = {
     "compare": "peers",
-    "explain": "interpreter.explain",
-    "inspect": "interpreter.inspecting",
-    "profile": "interpreter.profile",
-    "trace": "interpreter.trace",
+    "explain": "interpreter.inspection.explain",
+    "inspect": "interpreter.inspection.inspecting",
+    "profile": "interpreter.inspection.profile",
+    "trace": "interpreter.inspection.trace",
 }
 
 

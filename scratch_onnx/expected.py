@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from scratch_onnx.files import Array, read_npy, read_npz
-from scratch_onnx.interpreter.difference import distances, is_exact
 from scratch_onnx.interpreter.errors import InputError
+from scratch_onnx.interpreter.inspection.difference import distances, is_exact
 
 
 @dataclass

@@ -15,12 +15,12 @@ import onnx
 from scratch_onnx import missing_extra
 from scratch_onnx.files import read_npy
 from scratch_onnx.interpreter import InferenceSession
-from scratch_onnx.interpreter.compare import NodeComparison, Peer
-from scratch_onnx.interpreter.compare import compare as compare_nodes
 from scratch_onnx.interpreter.errors import InputError, ScratchOnnxError
 from scratch_onnx.interpreter.graph import Value
+from scratch_onnx.interpreter.inspection.compare import NodeComparison, Peer
+from scratch_onnx.interpreter.inspection.compare import compare as compare_nodes
+from scratch_onnx.interpreter.inspection.trace import MANIFEST
 from scratch_onnx.interpreter.plan import compile_graph
-from scratch_onnx.interpreter.trace import MANIFEST
 
 Feed = Mapping[str, Any]
 
@@ -56,7 +56,7 @@ def compare(
     rtol: float = 1e-4,
     atol: float = 1e-5,
 ) -> list[NodeComparison]:
-    """Compare a model file node by node with another side: see ``interpreter.compare``.
+    """Compare a model file node by node with another side: see ``interpreter.inspection.compare``.
 
     ``against`` is what ``peer_of`` takes. A value may differ by ``atol + rtol``
     times the other side's largest element.

@@ -10,7 +10,7 @@ import onnx
 from onnx import NodeProto, helper
 
 from scratch_onnx.files import Array, Writer, storable
-from scratch_onnx.interpreter.compare import Finding
+from scratch_onnx.interpreter.inspection.compare import Finding
 from scratch_onnx.interpreter.types import enum_of_dtype
 
 

@@ -6,13 +6,15 @@ Both take the outputs batch by batch, and keep no more of a stream than they pri
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 import numpy as np
 
-from scratch_onnx.expected import Expected
 from scratch_onnx.output import dump_json, number, plain, printable, table, values_text
+
+if TYPE_CHECKING:
+    from scratch_onnx.expected import Expected
 
 Best: TypeAlias = list[tuple[str, list[list[tuple[int, str, float]]]]]
 """For each output with classes: for each row the best (class, name, score)."""

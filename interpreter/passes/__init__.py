@@ -14,8 +14,10 @@ from .cleanup import drop_dead, drop_identities
 from .constants import fold_constants
 from .fuse import fold_pads, fuse_epilogues
 from .layout import channels_last
+from .loops import simplify_loops
 from .products import find_spatial_mean, make_dense, make_rows
 from .recurrent import join_recurrent
+from .recurrent_loops import find_recurrent
 from .scale import fold_scale
 from .subgraphs import rewrite_subgraphs
 
@@ -28,8 +30,11 @@ PASSES: tuple[Pass, ...] = (
     fold_scale,
     find_silu,
     find_gelu,
-    join_recurrent,
+    simplify_loops,
     rewrite_subgraphs,
+    find_recurrent,
+    drop_dead,
+    join_recurrent,
     channels_last,
     make_dense,
     make_rows,

@@ -10,7 +10,8 @@ from ._index import Index, rename_inputs
 
 
 def drop_identities(graph: Graph) -> Graph:
-    """Remove Identity, Dropout outside training, and a Transpose or Cast that changes nothing."""
+    """Remove Identity, Dropout outside training, a Transpose or Cast that changes nothing, and the
+    second of two Transposes that undo each other."""
     index = Index(graph)
     names: dict[str, str] = {}
     kept: list[Node] = []
@@ -40,7 +41,14 @@ def _passes_through(node: Node, index: Index) -> str | None:
         return source if off else None
     if node.op_type == "Transpose":
         perm = node.attributes.get("perm")
-        return source if perm is not None and perm == tuple(range(len(perm))) else None
+        if perm is None:
+            return None
+        other = index.maker(source)
+        if other is not None and other.op_type == "Transpose" and not other.domain:
+            first = other.attributes.get("perm", ())
+            if len(first) == len(perm) and all(first[p] == i for i, p in enumerate(perm)):
+                return other.inputs[0]
+        return source if perm == tuple(range(len(perm))) else None
     if node.op_type == "Cast":
         before, after = index.tensor(source), index.tensor(node.outputs[0])
         same = before is not None and after is not None and before.dtype == after.dtype

@@ -11,8 +11,14 @@ from ..types import Array
 from ._index import Index
 from .cleanup import drop_dead, drop_identities
 from .constants import fold_constants
+from .loops import simplify_loops
 
-INSIDE: tuple[Callable[[Graph], Graph], ...] = (fold_constants, drop_identities, drop_dead)
+INSIDE: tuple[Callable[[Graph], Graph], ...] = (
+    fold_constants,
+    drop_identities,
+    simplify_loops,
+    drop_dead,
+)
 """In the order in which they run."""
 
 

@@ -11,11 +11,11 @@ import click
 from scratch_onnx.commands import options
 from scratch_onnx.feeding import one_feed
 from scratch_onnx.interpreter import InferenceSession
-from scratch_onnx.interpreter.bisect import bisect as bisect_model
-from scratch_onnx.interpreter.compare import Finding, NodeComparison
-from scratch_onnx.interpreter.compare import compare as compare_models
-from scratch_onnx.interpreter.difference import Difference
 from scratch_onnx.interpreter.errors import InputError
+from scratch_onnx.interpreter.inspection.bisect import bisect as bisect_model
+from scratch_onnx.interpreter.inspection.compare import Finding, NodeComparison
+from scratch_onnx.interpreter.inspection.compare import compare as compare_models
+from scratch_onnx.interpreter.inspection.difference import Difference
 from scratch_onnx.output import dump_json, number, printable, table
 from scratch_onnx.peers import peer_of
 from scratch_onnx.repro import save_repro

@@ -12,12 +12,12 @@ from scratch_onnx.commands import options
 from scratch_onnx.feeding import one_feed
 from scratch_onnx.interpreter import InferenceSession
 from scratch_onnx.interpreter.errors import InputError
-from scratch_onnx.interpreter.explain import Explanation, Parameter
-from scratch_onnx.interpreter.explain import explain as explain_operator
 from scratch_onnx.interpreter.graph import Node
-from scratch_onnx.interpreter.inspecting import attribute_text
+from scratch_onnx.interpreter.inspection.explain import Explanation, Parameter
+from scratch_onnx.interpreter.inspection.explain import explain as explain_operator
+from scratch_onnx.interpreter.inspection.inspecting import attribute_text
+from scratch_onnx.interpreter.inspection.worked import Worked, work_out
 from scratch_onnx.interpreter.types import describe
-from scratch_onnx.interpreter.worked import Worked, work_out
 from scratch_onnx.output import dump_json, on_terminal, printable, table
 
 

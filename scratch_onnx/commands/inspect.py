@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import click
 
 from scratch_onnx.commands import options
-from scratch_onnx.interpreter.inspecting import Inspection, NodeInfo, ValueInfo
-from scratch_onnx.interpreter.inspecting import inspect as inspect_model
+from scratch_onnx.interpreter.inspection.inspecting import Inspection, NodeInfo, ValueInfo
+from scratch_onnx.interpreter.inspection.inspecting import inspect as inspect_model
 from scratch_onnx.output import dump_json, printable, quantity, size_of, table
 
 

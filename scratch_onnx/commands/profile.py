@@ -10,8 +10,8 @@ from scratch_onnx.commands import options
 from scratch_onnx.feeding import one_feed
 from scratch_onnx.files import write_text
 from scratch_onnx.interpreter import InferenceSession
-from scratch_onnx.interpreter.profile import NodeProfile, OpProfile
-from scratch_onnx.interpreter.profile import profile as profile_model
+from scratch_onnx.interpreter.inspection.profile import NodeProfile, OpProfile
+from scratch_onnx.interpreter.inspection.profile import profile as profile_model
 from scratch_onnx.output import dump_json, quantity, size_of, table
 
 _NUMERIC = ("calls", "ms", "share", "moved", "FLOPs", "GFLOP/s")

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from scratch_onnx.commands import options
-from scratch_onnx.expected import Expected
 from scratch_onnx.feeding import Batches, read_inputs
 from scratch_onnx.files import Writer
 from scratch_onnx.interpreter import InferenceSession
@@ -81,7 +80,11 @@ def run(
     show = JsonResults(names, keep=output is None) if as_json else TextResults(names)
     with ExitStack() as stack:
         writer = stack.enter_context(Writer(output, names, batches.rows)) if output else None
-        expected = Expected(expect, names, batches.rows, rtol, atol) if expect else None
+        expected = None
+        if expect:
+            from scratch_onnx.expected import Expected
+
+            expected = Expected(expect, names, batches.rows, rtol, atol)
         start = 0
         for count, fed in stack.enter_context(_progress(batches)):
             outputs = session.run(None, fed)

@@ -8,10 +8,10 @@ from scratch_onnx.commands import options
 from scratch_onnx.feeding import one_feed
 from scratch_onnx.files import write_text
 from scratch_onnx.interpreter import InferenceSession
-from scratch_onnx.interpreter.html import paint, trace_page
-from scratch_onnx.interpreter.summary import Summary
-from scratch_onnx.interpreter.trace import Selection, Trace
-from scratch_onnx.interpreter.trace import trace as trace_model
+from scratch_onnx.interpreter.inspection.html import paint, trace_page
+from scratch_onnx.interpreter.inspection.summary import Summary
+from scratch_onnx.interpreter.inspection.trace import Selection, Trace
+from scratch_onnx.interpreter.inspection.trace import trace as trace_model
 from scratch_onnx.output import dump_json, number, printable, table
 
 _NUMERIC = ("min", "max", "mean", "std", "zeros", "NaN", "inf", "ms")

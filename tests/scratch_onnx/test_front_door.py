@@ -116,7 +116,7 @@ def test_a_run_loads_no_framework_and_nothing_that_it_does_not_use(tmp_path):
     tops = {name.partition(".")[0] for name in loaded}
     assert not tops & {*FRAMEWORKS, "rich", "netron", "pandas", "matplotlib", "sklearn", "scipy"}
     assert not any(name.startswith("onnx.reference") for name in loaded)
-    others = ("export", "experiments", "peers", "interpreter.html", "interpreter.trace")
+    others = ("export", "experiments", "peers", "interpreter.inspection", "interpreter.gradients.")
     assert not any(name.startswith(f"scratch_onnx.{other}") for name in loaded for other in others)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from .checking import reads
+from ..checking import reads
+from ..graph import Graph, Node, Value
+from ..plan import compile_graph
+from ..session import InferenceSession
 from .compare import NodeComparison, Peer, Reporter, aligned, finding, worst
-from .graph import Graph, Node, Value
-from .plan import compile_graph
-from .session import InferenceSession
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .checking import captures
+from ..checking import captures
+from ..errors import ScratchOnnxError
+from ..graph import Node
+from ..plan import Plan, Step, as_array, failure
+from ..session import InferenceSession
 from .difference import Difference, difference
-from .errors import ScratchOnnxError
-from .graph import Node
-from .plan import Plan, Step, as_array, failure
-from .session import InferenceSession
 
 BUDGET = 256 * 1024 * 1024
 """How many bytes of the other side's values are asked for together."""

@@ -1,4 +1,4 @@
-"""The derivative of each operator, as the ONNX nodes that compute it (see ``gradients``).
+"""The derivative of each operator, as the ONNX nodes that compute it (see ``expand``).
 
 A rule is given a ``Step``: a node, the values around it and the gradient ``dy`` that came
 back to its output. It gives, for each input in order, a function that adds the nodes of that
@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .graph import Graph, Node
-from .types import TensorType, Type, dtype_of_enum
+from ..graph import Graph, Node
+from ..types import TensorType, Type, dtype_of_enum
 
 OPSET = 18
 """The version of the nodes that rules write."""

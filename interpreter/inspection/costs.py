@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, TypeAlias
 
-from .fast import FAST
-from .graph import Node
+from ..fast import FAST
+from ..graph import Node
 
 Shape: TypeAlias = tuple[int, ...]
 Shapes: TypeAlias = Sequence[Shape | None]

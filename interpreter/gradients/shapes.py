@@ -1,4 +1,4 @@
-"""The rules of what moves, sums or multiplies along axes: see ``gradient_rules``."""
+"""The rules of what moves, sums or multiplies along axes: see ``rules``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from .gradient_rules import NoRuleError, Step, Thunk, Value, rule
+from .rules import NoRuleError, Step, Thunk, Value, rule
 
 
 @rule("Reshape", "Flatten", "Squeeze", "Unsqueeze")

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ..graph import Node
+from ..loading import Source
+from ..session import InferenceSession
 from .costs import cost_of
-from .graph import Node
-from .loading import Source
-from .session import InferenceSession
 
 __all__ = ["NodeProfile", "OpProfile", "Profile", "profile"]
 

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
+from ..errors import InputError, ModelError
+from ..graph import Graph, Model, Node, Value
+from ..loading import Source, convert, read_proto
+from ..session import InferenceSession
+from ..support import problem_of, walk
+from ..types import Array, TensorType, Type, dtype_name
 from .costs import Cost, cost_of
-from .errors import InputError, ModelError
-from .graph import Graph, Model, Node, Value
-from .loading import Source, convert, read_proto
-from .session import InferenceSession
-from .support import problem_of, walk
-from .types import Array, TensorType, Type, dtype_name
 
 __all__ = ["Inspection", "NodeInfo", "ValueInfo", "inspect"]
 

@@ -2,7 +2,7 @@
 
 Reverse-mode differentiation: the nodes that make ``y`` out of ``xs`` and ``zs``
 are gone through backward, and each hands the gradient of its output on to its
-inputs by the rule of its operator (``gradient_rules``, ``gradient_shapes``).
+inputs by the rule of its operator (``rules``, ``shapes``).
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from . import gradient_shapes  # noqa: F401 (registers its rules)
-from .checking import order_nodes, reads
-from .errors import ModelError, UnsupportedError
-from .gradient_rules import RULES, SEVERAL_OUTPUTS, NoRuleError, Step, Tape, Value, has_slope
-from .graph import Graph, Node
-from .graph import Value as Input
-from .passes._index import rename_inputs
-from .support import walk
-from .types import Type
+from ..checking import order_nodes, reads
+from ..errors import ModelError, UnsupportedError
+from ..graph import Graph, Node
+from ..graph import Value as Input
+from ..passes._index import rename_inputs
+from ..support import walk
+from ..types import Type
+from . import TRAINING, shapes  # noqa: F401 (registers its rules)
+from .rules import RULES, SEVERAL_OUTPUTS, NoRuleError, Step, Tape, Value, has_slope
 
-TRAINING = "ai.onnx.preview.training"
+
+def differentiable() -> set[str]:
+    """The operators that a Gradient may go through."""
+    return set(RULES)
 
 
 def expand_gradients(graph: Graph, types: Callable[[], Mapping[str, Type]]) -> Graph:

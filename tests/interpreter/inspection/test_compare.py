@@ -10,11 +10,11 @@ from recurrent_models import IDS, text_model
 from small_models import model_of
 
 import scratch_onnx.interpreter as so
-from scratch_onnx.interpreter import compare as compare_module
 from scratch_onnx.interpreter import registry
-from scratch_onnx.interpreter.bisect import bisect
-from scratch_onnx.interpreter.compare import compare
-from scratch_onnx.interpreter.difference import difference
+from scratch_onnx.interpreter.inspection import compare as compare_module
+from scratch_onnx.interpreter.inspection.bisect import bisect
+from scratch_onnx.interpreter.inspection.compare import compare
+from scratch_onnx.interpreter.inspection.difference import difference
 from scratch_onnx.peers import ModelPeer, OnnxRuntimePeer, ReferencePeer
 
 

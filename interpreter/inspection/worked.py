@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InputError
+from ..errors import InputError
+from ..graph import Node
+from ..types import Array
 from .gates import RECURRENT, gates_of
-from .graph import Node
-from .types import Array
 
 _TERMS = 9
 """How many terms of a long sum are written out."""

@@ -10,8 +10,8 @@ from typing import Any
 
 import onnx
 
-from . import registry
-from .errors import InputError
+from .. import registry
+from ..errors import InputError
 
 __all__ = ["Explanation", "Parameter", "explain"]
 

@@ -10,7 +10,7 @@ from oracles import feeds, node_model, run_onnxruntime
 
 import scratch_onnx.interpreter as so
 from scratch_onnx.interpreter.errors import InputError
-from scratch_onnx.interpreter.worked import work_out
+from scratch_onnx.interpreter.inspection.worked import work_out
 
 
 class Seen:

@@ -7,7 +7,7 @@ import pytest
 from oracles import node_model
 
 import scratch_onnx.interpreter as so
-from scratch_onnx.interpreter.gates import gates_of
+from scratch_onnx.interpreter.inspection.gates import gates_of
 
 STEPS, N, INPUTS, H = 6, 3, 4, 5
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}

@@ -7,7 +7,7 @@ import pytest
 
 from scratch_onnx.interpreter import op, registry
 from scratch_onnx.interpreter.errors import InputError
-from scratch_onnx.interpreter.explain import explain
+from scratch_onnx.interpreter.inspection.explain import explain
 
 
 def test_conv():

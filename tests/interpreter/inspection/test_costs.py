@@ -7,9 +7,9 @@ from math import prod
 import numpy as np
 import pytest
 
-from scratch_onnx.interpreter.costs import Cost, cost_of
 from scratch_onnx.interpreter.fast import FAST
 from scratch_onnx.interpreter.graph import Node
+from scratch_onnx.interpreter.inspection.costs import Cost, cost_of
 
 
 def cost(op, inputs, outputs, domain="", **attributes):

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..graph import Node
 from .gates import RECURRENT, gates_of
-from .graph import Node
 from .pictures import feature_maps, heat_map, histogram_svg
 from .summary import Summary, histogram, summarise
 
 if TYPE_CHECKING:
+    from ..session import InferenceSession, NodeArg
     from .inspecting import Inspection
-    from .session import InferenceSession, NodeArg
     from .trace import NodeTrace, Trace
 
 _STYLE = """

@@ -9,7 +9,7 @@ from small_models import linear, model_of
 
 from scratch_onnx.interpreter import InferenceSession
 from scratch_onnx.interpreter.errors import InputError, LoadError
-from scratch_onnx.interpreter.inspecting import inspect
+from scratch_onnx.interpreter.inspection.inspecting import inspect
 
 
 def test_a_small_model():

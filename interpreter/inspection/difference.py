@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .types import Array, describe
+from ..types import Array, describe
 
 _TEXT = set("OUS")
 

@@ -11,7 +11,7 @@ from recurrent_models import IDS, text_model
 from small_models import model_of
 
 from scratch_onnx.interpreter import InferenceSession
-from scratch_onnx.interpreter.profile import profile
+from scratch_onnx.interpreter.inspection.profile import profile
 
 
 def products(count=6, size=400):

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ScratchOnnxError
-from .graph import Node
-from .loading import Source
-from .session import InferenceSession
+from ..errors import ScratchOnnxError
+from ..graph import Node
+from ..loading import Source
+from ..session import InferenceSession
+from ..types import STRING
 from .summary import Summary, summarise
-from .types import STRING
 
 __all__ = ["MANIFEST", "NodeTrace", "Selection", "Trace", "ValueTrace", "trace"]
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .types import Array
+from ..types import Array
 
 # Anchors of matplotlib's viridis, and of a blue-white-red scale: colours between are interpolated.
 _VIRIDIS = np.array(

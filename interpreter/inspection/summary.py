@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .types import STRING, Array
+from ..types import STRING, Array
 
 _PIECE = 1 << 16
 """How many elements are looked at together."""

@@ -13,8 +13,8 @@ from recurrent_models import IDS, text_model
 from small_models import BIAS, ROWS, WEIGHTS, linear, model_of, saved
 
 import scratch_onnx as so
-from scratch_onnx.interpreter.summary import histogram, summarise
-from scratch_onnx.interpreter.trace import MANIFEST, Selection, Trace, trace
+from scratch_onnx.interpreter.inspection.summary import histogram, summarise
+from scratch_onnx.interpreter.inspection.trace import MANIFEST, Selection, Trace, trace
 
 
 def logarithm():

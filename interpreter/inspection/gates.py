@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .graph import Node
-from .ops._recurrent_activations import InPlace, read_activations
-from .types import Array
+from ..graph import Node
+from ..ops._recurrent_activations import InPlace, read_activations
+from ..types import Array
 
 RECURRENT = ("RNN", "GRU", "LSTM")
 _DEFAULTS = {

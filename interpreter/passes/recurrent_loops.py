@@ -1,0 +1,207 @@
+"""Loops that step an RNN or a GRU through a sequence, as tf2onnx writes Keras's, become that node.
+
+Notation: T steps, N samples, I inputs, H units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from ..graph import Graph, Node
+from ..types import Array, Dim, TensorType, Type
+from ._index import Index
+from .cells import Body, Cell
+from .cleanup import drop_dead, drop_identities
+from .loops import body_of, inner_index, is_loop, padded, source
+from .reversals import (
+    OPSET,
+    Change,
+    drop_reversals,
+    is_reversal,
+    join_directions,
+    reverse_by_slices,
+    shape_of,
+    slice_of,
+)
+
+
+def find_recurrent(graph: Graph) -> Graph:
+    """Loops whose bodies are recurrent cells become RNN and GRU nodes, and the reversals around
+    them their direction."""
+    found = _find(reverse_by_slices(graph)) if any(map(is_loop, graph.nodes)) else graph
+    return join_directions(drop_dead(drop_identities(drop_reversals(drop_identities(found)))))
+
+
+def _find(graph: Graph) -> Graph:
+    while True:
+        index = Index(graph)
+        changes = (
+            _recurrent(position, padded(node), index)
+            for position, node in enumerate(graph.nodes)
+            if is_loop(node)
+        )
+        change = next((change for change in changes if change is not None), None)
+        if change is None:
+            return graph
+        known = {name: graph.types.get(name) for name in change.types}
+        graph = _renamed_dims(change.apply(graph), known, change.types)
+
+
+def _renamed_dims(
+    graph: Graph, before: Mapping[str, Type | None], after: Mapping[str, Type]
+) -> Graph:
+    """The graph whose types say what is known now of dimensions that only had names."""
+    fixed = {
+        dim for v in graph.inputs if isinstance(v.type, TensorType) for dim in v.type.shape or ()
+    }
+    names: dict[str, Dim] = {}
+    for name, old in before.items():
+        new = after[name]
+        if isinstance(old, TensorType) and isinstance(new, TensorType) and old.shape and new.shape:
+            pairs = zip(old.shape, new.shape, strict=False)
+            names |= {a: b for a, b in pairs if isinstance(a, str) and a not in fixed}
+    types = dict(graph.types)
+    for name, known in graph.types.items():
+        if isinstance(known, TensorType) and known.shape:
+            shape = tuple(names.get(d, d) if isinstance(d, str) else d for d in known.shape)
+            types[name] = replace(known, shape=shape)
+    return replace(graph, types=types)
+
+
+def _recurrent(position: int, node: Node, index: Index) -> Change | None:
+    """The node that a Loop is, with what stands around it; None where it is another loop."""
+    body = body_of(node)
+    if len(node.inputs) != 3 or node.inputs[1] or body.outputs[0].name != body.inputs[1].name:
+        return None
+    inner = inner_index(node, index.constants)
+    state = source(body.outputs[1].name, inner)
+    if any(source(value.name, inner) != state for value in body.outputs[2:]):
+        return None
+    reader = Body(inner)
+    cell = reader.cell(state)
+    x, h = reader.sequence, node.inputs[2]
+    if cell is None or x is None:
+        return None
+    sizes = _sizes(cell)
+    shape, trips = shape_of(x, index), index.constants.get(node.inputs[0])
+    known = index.tensor(x)
+    if sizes is None or shape is None or known is None or trips is None or trips.size != 1:
+        return None
+    dtypes = {part.dtype for gate in cell.gates for part in gate.parts if part is not None}
+    if dtypes != {known.dtype} or known.dtype not in (np.float32, np.float64):
+        return None
+    inputs, hidden = sizes
+    if len(shape) != 3 or shape[0] != trips.reshape(-1)[0] or shape[2] != inputs or not shape[0]:
+        return None
+    if shape[1] is None or shape_of(h, index) != (shape[1], hidden):
+        return None
+    return _replacement(position, node, cell, x, shape, index)
+
+
+def _sizes(cell: Cell) -> tuple[int, int] | None:
+    """I and H, None where the gates' parameters do not have the shapes of the operator's."""
+    first = cell.gates[0]
+    if first.W is None or first.R is None:
+        return None
+    inputs, hidden = first.W.shape[0], first.R.shape[0]
+    for gate in cell.gates:
+        shapes = [None if part is None else part.shape for part in gate.parts]
+        if shapes[:2] != [(inputs, hidden), (hidden, hidden)] or shapes[2] not in (None, (hidden,)):
+            return None
+    if cell.reset_bias is not None and cell.reset_bias.shape != (hidden,):
+        return None
+    return (inputs, hidden) if inputs and hidden else None
+
+
+def _parameters(cell: Cell) -> tuple[Array, Array, Array]:
+    """W (1, G * H, I), R (1, G * H, H) and B (1, 2 * G * H) of the operator."""
+    hidden = cell.gates[0].R.shape[0]  # type: ignore[union-attr]
+    zero = np.zeros(hidden, cell.gates[0].R.dtype)  # type: ignore[union-attr]
+    W = np.concatenate([gate.W.T for gate in cell.gates if gate.W is not None])
+    R = np.concatenate([gate.R.T for gate in cell.gates if gate.R is not None])
+    biases = [zero if gate.b is None else gate.b for gate in cell.gates]
+    biases += [zero] * (len(cell.gates) - 1)
+    biases.append(zero if cell.reset_bias is None else cell.reset_bias)
+    return W[None], R[None], np.concatenate(biases)[None]
+
+
+def _replacement(
+    position: int, node: Node, cell: Cell, x: str, shape: tuple[Dim, ...], index: Index
+) -> Change:
+    change = Change()
+    read_by_others = index.readers.keys() | index.outputs
+    final, *scans = (name if name in read_by_others else "" for name in node.outputs)
+    title = next(filter(None, node.outputs))
+    every, last = f"{title}/Y", f"{title}/Y_h"
+    before = index.maker(x)
+    reverse = before is not None and is_reversal(before, index)
+    W, R, B = _parameters(cell)
+    read = [before.inputs[0] if before is not None and reverse else x]
+    read += [change.constant(value, title, k) for value, k in ((W, "W"), (R, "R"), (B, "B"))]
+    nodes: list[Node] = []
+    first = change.constant([0], title, "first")
+    if not _is_zero(node.inputs[2], index):
+        read += ["", f"{title}/initial_h"]
+        nodes.append(Node("Unsqueeze", (node.inputs[2], first), (read[-1],), opset=OPSET))
+    # Whoever reads the last element alone reads the last state.
+    taken = {
+        place
+        for name in scans
+        for place in index.readers.get(name, ())
+        if slice_of(index.graph.nodes[place], index) == (-1, None, 1)
+    }
+    for place in taken:
+        outputs = index.graph.nodes[place].outputs
+        change.nodes[place] = (Node("Identity", (last,), outputs, opset=OPSET),)
+    whole = [
+        name
+        for name in scans
+        if name in index.outputs or not taken.issuperset(index.readers.get(name, ()))
+    ]
+    nodes.append(
+        Node(
+            cell.op_type,
+            tuple(read),
+            (every if whole else "", last if final or taken else ""),
+            {"direction": "reverse" if reverse else "forward", "hidden_size": R.shape[2]}
+            | _options(cell),
+            name=node.name,
+            opset=OPSET,
+            index=node.index,
+        )
+    )
+    if final:
+        nodes.append(Node("Squeeze", (last, first), (final,), opset=OPSET))
+    for name in whole:
+        directions = change.constant([1], title, "directions")
+        straight = f"{name}/reversed" if reverse else name
+        nodes.append(Node("Squeeze", (every, directions), (straight,), opset=OPSET))
+        if reverse:
+            nodes.append(change.reversal(straight, name))
+        change.types[straight] = TensorType(R.dtype, (*shape[:2], R.shape[2]))
+    change.nodes[position] = nodes
+    change.types |= {
+        every: TensorType(R.dtype, (shape[0], 1, shape[1], R.shape[2])),
+        last: TensorType(R.dtype, (1, shape[1], R.shape[2])),
+        **{name: TensorType(R.dtype, (*shape[:2], R.shape[2])) for name in scans if name},
+    }
+    return change
+
+
+def _options(cell: Cell) -> dict[str, object]:
+    """The attributes that only one of the operators has."""
+    if cell.op_type == "RNN":
+        return {"activations": (cell.activation,)}
+    return {"linear_before_reset": int(cell.linear_before_reset)}
+
+
+def _is_zero(name: str, index: Index) -> bool:
+    """Whether a value is 0 everywhere."""
+    node = index.maker(name)
+    if node is not None and node.op_type == "Expand" and not node.domain:
+        name = node.inputs[0]
+    value = index.constants.get(name)
+    return value is not None and not value.any()
