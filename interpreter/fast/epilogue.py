@@ -37,7 +37,7 @@ class Epilogue:
         bias = self.bias
         assert bias is not None
         rows = y.size // bias.size
-        together = math.gcd(rows, 1 << max(0, (8191 // bias.size).bit_length()))
+        together = math.gcd(rows, 1 << max(0, (1023 // bias.size).bit_length()))
         tiled = self.tiled.get(together)
         if tiled is None:
             tiled = self.tiled[together] = np.tile(bias, together)
