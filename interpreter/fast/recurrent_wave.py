@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..types import Array
-from .recurrent_cells import Gates, make_cell
+from .recurrent_cells import Cell, Gates, Update, make_cell
+from .workspace import as_items
 
 
 class Wave:
@@ -40,14 +41,20 @@ class Wave:
         self.cell = make_cell(kind, block.layers, batch)
         waves = room + len(block.layers) - 1
         # Behind the first layer's last step the other goes on, and it may compute anything.
+        # The inputs lie in memory as the products do: (waves, D, G, 1, H) at batch 1.
+        self.product = Product(block, batch)
         self.x = np.zeros((waves, count, directions, batch, hidden), np.float32)
+        self.inputs, self.sums, self.update = list(self.x), self.cell.gates, self.cell.update
+        if batch == 1 and directions > 1:
+            rows = np.zeros((waves, directions, count, batch, hidden), np.float32)
+            self.x, self.inputs = rows.swapaxes(1, 2), list(rows)
+            self.sums = np.zeros_like(self.inputs[0])
+            self.update = _spread(self.sums, self.cell)
         for layer, left, right in zip(block.layers, edges, edges[1:], strict=False):
             self.x[..., left:right] = layer.bias[:, :, None]
-        self.inputs = list(self.x)
         self.h = np.zeros((waves + 1 if keep else 1, directions, batch, hidden), np.float32)
         states = list(self.h) if keep else [self.h[0]] * (waves + 1)
         self.before, self.after = states[:-1], states[1:]
-        self.product = Product(block, batch)
         self.multiplies = [self.product.of(state) for state in self.before]
         self.last = slice(last, hidden)
 
@@ -75,9 +82,8 @@ class Wave:
         return [state[..., self.last] for state in finals]
 
     def _advance(self, start: int, stop: int) -> None:
-        add, update = np.add, self.cell.update
+        add, update, sums = np.add, self.update, self.sums
         matrix, target, products = self.product.matrix, self.product.target, self.product.out
-        gates = self.cell.gates
         steps = slice(start, stop)
         for multiply, x, h, h_next in zip(
             self.multiplies[steps],
@@ -87,7 +93,7 @@ class Wave:
             strict=True,
         ):
             multiply(matrix, target)
-            add(products, x, gates)
+            add(products, x, sums)
             update(h, h_next)
 
     def _project(self, x: Array) -> None:
@@ -105,6 +111,20 @@ class Wave:
                 projected = np.matmul(x.reshape(-1, x.shape[2]), weights)
                 projected = projected.reshape(len(weights), len(x), batch, hidden)
                 np.add(projected, self.first.bias[start:stop, d, None, None], target)
+
+
+def _spread(sums: Array, cell: Cell) -> Update:
+    """The cell's update after the sums (D, G, N, H) were brought into its gates (G, D, N, H).
+
+    A copy of items costs less than an addition whose operands lie otherwise in memory.
+    """
+    update, source, target = cell.update, as_items(sums).swapaxes(0, 1), as_items(cell.gates)
+
+    def spread(h: Array, h_next: Array) -> None:
+        target[...] = source
+        update(h, h_next)
+
+    return spread
 
 
 class Layers:
@@ -190,8 +210,8 @@ def span(mask: Any) -> slice:
 class Product:
     """A state (D, N, H) times a block's matrix.
 
-    ``of(h)(matrix, target)`` computes it into ``out`` (G, D, N, H), which stays 0 where
-    the matrix is. On one row ``dot`` costs a third of what ``matmul`` does.
+    ``of(h)(matrix, target)`` computes it into ``out`` (G, D, N, H), at batch 1 (D, G, N, H),
+    which stays 0 where the matrix is. On one row ``dot`` costs a third of what ``matmul`` does.
     """
 
     matrix: Any
@@ -209,7 +229,9 @@ class Product:
             return
         used, matrices = block.rows
         rows = np.zeros((directions, count * hidden), np.float32)
-        self.out = rows.reshape(directions, count, 1, hidden).swapaxes(0, 1)
+        self.out = rows.reshape(directions, count, 1, hidden)
+        if directions == 1:
+            self.out = self.out.swapaxes(0, 1)
         targets = list(rows[:, used])
         if directions == 1:
             (self.matrix,), (self.target,) = matrices, targets
