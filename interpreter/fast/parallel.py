@@ -37,6 +37,11 @@ def _blas() -> list[Any]:
     ]
 
 
+def blas_architectures() -> list[str]:
+    """OpenBLAS's names of the processor that it works for; none of another BLAS."""
+    return [str(getattr(library, "architecture", "")) for library in _blas()]
+
+
 _lock = threading.Lock()
 _runs = 0
 _before: list[int] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from ..types import Array
 from .blocks import Block, Reach, Tasks, cut
 from .conv import Geometry
+from .product import Product
 from .workspace import PerShape, as_items, scratch
 
 BUDGET = 160 * 1024
@@ -24,10 +26,9 @@ class Patches:
         self.geometry = geometry
         _, filters = geometry.channels
         group = geometry.group
-        # (group, kernel h * kernel w * channels of the group, filters of the group)
-        self.matrix = np.ascontiguousarray(
-            geometry.weight.reshape(-1, group, filters // group).transpose(1, 0, 2), np.float32
-        )
+        # (group, 1, kernel h * kernel w * channels of the group, filters of the group)
+        matrix = geometry.weight.reshape(-1, group, filters // group).transpose(1, 0, 2)
+        self.product = Product(np.asarray(matrix[:, None], np.float32))
         self.states: PerShape[_State] = PerShape(lambda shape, parts: _State(self, shape, parts))
 
     def __call__(self, x: Array, y: Array, residual: Any, part: int, parts: int) -> None:
@@ -69,92 +70,113 @@ class _View:
     """
 
     def __init__(self, state: _State, block: Block, reach: Reach, shape: tuple[int, ...]) -> None:
+        self.conv = state.conv
         self.geometry = geometry = state.conv.geometry
         channels, filters = geometry.channels
-        kernel_h, kernel_w = geometry.kernel
         group, (pool_h, pool_w) = geometry.group, geometry.pool_shape
-        stride_h, stride_w = geometry.strides
-        dilation_h, dilation_w = geometry.dilations
         images, columns, rows = block.images, state.columns, block.rows
-        height = reach.above + reach.below + reach.stop - reach.start
         _, left, _, right = geometry.pads
+        height = reach.above + reach.below + reach.stop - reach.start
         padded = np.zeros((images, height, shape[2] + left + right, channels), np.float32)
         self.inside = padded[:, reach.above : height - reach.below, left : left + shape[2]]
-        image, row, column, item = padded.strides
-        shared = state.lines_shared and images * columns * pool_w >= LEAST_ROWS
-        across = (kernel_w, channels // group)
-        steps_across = (dilation_w * column, item)
-        if group == 1 and dilation_w == 1:  # one run
-            across, steps_across = (kernel_w * channels,), (item,)
-        if shared:
-            # (group, pool w, image, column, line, ...)
-            windows = np.ndarray(
-                (group, pool_w, images, columns, height, *across),
-                np.float32,
-                padded,
-                0,
-                (item * (channels // group), stride_w * column, image)
-                + (pool_w * stride_w * column, row, *steps_across),
-            )
+        if state.lines_shared and images * columns * pool_w >= LEAST_ROWS:
+            self.operand = self._lines(padded, columns, rows * pool_h)
+            counts = (rows, pool_h, pool_w, images, columns, filters)
+            to_slabs, in_order = (1, 2, 3, 0, 4, 5), images == 1
         else:
-            # (group, pool h, pool w, image, row, column, kernel h, ...)
-            windows = np.ndarray(
-                (group, pool_h, pool_w, images, rows, columns, kernel_h, *across),
-                np.float32,
-                padded,
-                0,
-                (item * (channels // group), stride_h * row, stride_w * column, image)
-                + (pool_h * stride_h * row, pool_w * stride_w * column)
-                + (dilation_h * row, *steps_across),
-            )
+            self.operand = self._patches(padded, columns, rows)
+            counts = (pool_h, pool_w, images, rows, columns, filters)
+            to_slabs, in_order = (0, 1, 2, 3, 4, 5), True
+        # (row, place in the row, group, filter of the group)
+        self.by_group = (*self.operand.shape[1:-1], group, filters // group)
+        self.in_place = in_order and not geometry.pool
+        if not self.in_place:
+            self.product = scratch("product", *counts)
+            # (pool h, pool w, image, row, column, filter)
+            self.slabs = self.product.transpose(to_slabs)
+            self.multiply = state.conv.product.bind(self.operand, self._groups(self.product))
+
+    def _lines(self, padded: Array, columns: int, rows: int) -> Array:
+        """Sets up the windows of all lines; the operand for all rows of the convolution."""
+        geometry = self.geometry
+        images, height = padded.shape[:2]
+        image, row, column, item = padded.strides
+        group, pool_w = geometry.group, geometry.pool_shape[1]
+        stride_h, stride_w = geometry.strides[0], geometry.strides[1] * column
+        across, steps = self._across(column, item)
+        # (group, pool w, image, column, line, ...)
+        windows = np.ndarray(
+            (group, pool_w, images, columns, height, *across),
+            np.float32,
+            padded,
+            0,
+            (item * geometry.weight.shape[2], stride_w, image, stride_w * pool_w, row, *steps),
+        )
+        patches = self._copied(windows)
+        line = math.prod(across) * item
+        count = pool_w * images * columns
+        return np.ndarray(
+            (group, rows, count, geometry.kernel[0] * math.prod(across)),
+            np.float32,
+            patches,
+            0,
+            (count * height * line, stride_h * line, height * line, item),
+        )
+
+    def _patches(self, padded: Array, columns: int, rows: int) -> Array:
+        """Sets up the windows of all patches; the operand, one row for all of them."""
+        geometry = self.geometry
+        image, row, column, item = padded.strides
+        group, (pool_h, pool_w) = geometry.group, geometry.pool_shape
+        stride_h, stride_w = geometry.strides[0] * row, geometry.strides[1] * column
+        across, steps = self._across(column, item)
+        # (group, pool h, pool w, image, row, column, kernel h, ...)
+        windows = np.ndarray(
+            (group, pool_h, pool_w, len(padded), rows, columns, geometry.kernel[0], *across),
+            np.float32,
+            padded,
+            0,
+            (item * geometry.weight.shape[2], stride_h, stride_w, image)
+            + (stride_h * pool_h, stride_w * pool_w, geometry.dilations[0] * row, *steps),
+        )
+        patches = self._copied(windows)
+        return patches.reshape(group, 1, -1, geometry.kernel[0] * math.prod(across))
+
+    def _across(self, column: int, item: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Shape and strides of a row of the kernel: (kernel w, channel), or one run."""
+        geometry = self.geometry
+        kernel_w, channels = geometry.weight.shape[1:3]
+        if geometry.group == 1 and geometry.dilations[1] == 1:
+            return (kernel_w * channels,), (item,)
+        return (kernel_w, channels), (geometry.dilations[1] * column, item)
+
+    def _copied(self, windows: Array) -> Array:
         patches = scratch("operand", *windows.shape)
         self.windows, self.patches = as_items(windows), as_items(patches)
-        depth = kernel_h * kernel_w * (channels // group)
-        width = filters // group
-        if shared:
-            line = kernel_w * (channels // group)
-            count = pool_w * images * columns
-            # (group, conv row, pool w * image * column, patch)
-            self.operand = np.ndarray(
-                (group, rows * pool_h, count, depth),
-                np.float32,
-                patches,
-                0,
-                tuple(
-                    4 * step for step in (count * height * line, stride_h * line, height * line, 1)
-                ),
-            )
-            self.matrix = state.conv.matrix[:, None]
-            product = scratch("product", rows, pool_h, pool_w, images, columns, filters)
-            self.slabs = product.transpose(1, 2, 3, 0, 4, 5)
-            in_place = images == 1
-        else:
-            self.operand = patches.reshape(group, -1, depth)
-            self.matrix = state.conv.matrix
-            product = self.slabs = scratch(
-                "product", pool_h, pool_w, images, rows, columns, filters
-            )
-            in_place = True
-        self.product_shape = (*self.operand.shape[1:-1], group, width)
-        self.product = product
-        self.in_place = in_place and not geometry.pool
+        return patches
+
+    def _groups(self, out: Array) -> Array:
+        """The output or the product as (group, row, place in the row, filter of the group)."""
+        return np.moveaxis(out.reshape(self.by_group), -2, 0)
 
     def __call__(self, x: Array, out: Array, residual: Any) -> None:
         """Compute a block: x are its rows of the images, ``out`` its part of the output."""
-        geometry = self.geometry
+        epilogue = self.geometry.epilogue
         np.copyto(self.inside, x)
         np.copyto(self.patches, self.windows)
-        target = out if self.in_place else self.product
-        by_group = target.reshape(self.product_shape)
-        np.matmul(self.operand, self.matrix, out=np.moveaxis(by_group, -2, 0))
-        if geometry.pool == "average":
-            geometry.epilogue(self.product)
-            np.add.reduce(self.slabs, axis=(0, 1), out=out)
-            np.multiply(out, np.float32(1 / (len(self.slabs) * self.slabs.shape[1])), out=out)
+        if self.in_place:
+            self.conv.product(self.operand, self._groups(out))
+            epilogue(out, residual)
             return
-        if not self.in_place:
+        for call in self.multiply:
+            call()
+        if self.geometry.pool == "average":
+            epilogue(self.product)
+            np.add.reduce(self.slabs, axis=(0, 1), out=out)
+            np.multiply(out, np.float32(1 / math.prod(self.slabs.shape[:2])), out=out)
+        else:
             self._largest(out)
-        geometry.epilogue(out, residual)
+            epilogue(out, residual)
 
     def _largest(self, out: Array) -> None:
         """The largest of each pooling window; without pooling it has one element."""

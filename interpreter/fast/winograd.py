@@ -17,6 +17,7 @@ through as in the direct form.
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +26,7 @@ import numpy as np
 from ..types import Array
 from .blocks import Block, Reach, Tasks, cut
 from .conv import Geometry
+from .product import Product
 from .winograd_tiles import LargeTiles, SmallTiles, Tiles
 from .workspace import PerShape
 
@@ -82,7 +84,7 @@ class Winograd:
             transformed = transform.astype(np.float32) @ weight
         else:
             transformed = (transform @ weight.astype(np.float64)).astype(np.float32)
-        self.matrix = transformed.reshape(places, *geometry.channels)
+        self.product = Product(transformed.reshape(places, *geometry.channels))
         self.into, self.back = b.astype(np.float32), a.astype(np.float32)
         self.tasks: PerShape[Tasks] = PerShape(self._tasks)
 
@@ -98,7 +100,7 @@ class Winograd:
         tile_columns = -(-columns // m)
         per_tile = self.size**2 * sum(geometry.channels)
         # The weights are read once a block: with many of them, a block must be worth it.
-        budget = max(BUDGETS[m], min(128, self.matrix[0].size // 512) * per_tile)
+        budget = max(BUDGETS[m], min(128, math.prod(geometry.channels) // 512) * per_tile)
         blocks = cut(shape[0], -(-rows // m), per_tile * tile_columns, budget, parts)
 
         def reach(block: Block) -> Reach:

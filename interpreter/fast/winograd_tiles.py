@@ -46,6 +46,7 @@ class Tiles:
         # (place in the tile, tile, channel); a tile's number is (row, column, image)
         self.transformed = scratch("operand", size * size, count, channels)
         self.products = scratch("product", size * size, count, filters)
+        self.multiply = conv.product.bind(self.transformed, self.products)
         self.slabs = self.result = scratch("slabs", m * m, count, filters)
         step = m // self.geometry.pool_shape[0]
         if step < m:
@@ -73,7 +74,8 @@ class Tiles:
         """Compute a block: x are its rows of the images, ``out`` its part of the output."""
         self.fill(x)
         self.transform()
-        np.matmul(self.transformed, self.conv.matrix, out=self.products)
+        for call in self.multiply:
+            call()
         self.transform_back()
         if self.geometry.pool:
             self._pool()
