@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 MIN_WORK = 20_000_000
@@ -131,4 +132,9 @@ def share(part: Callable[[int, int], None], work: float) -> None:
     if size == 1 or work < MIN_WORK:
         part(0, 1)
     else:
-        run_parts(part, size)
+        run_parts(lambda index, parts: _quietly(part, index, parts), size)
+
+
+def _quietly(part: Callable[[int, int], None], index: int, parts: int) -> None:
+    with np.errstate(all="ignore"):  # a thread of the pool has settings of its own
+        part(index, parts)

@@ -10,6 +10,7 @@ import numpy as np
 from ..fast import FAST
 from ..graph import Graph
 from .activations import find_gelu, find_silu
+from .attention import find_attention
 from .cleanup import drop_dead, drop_identities
 from .constants import fold_constants
 from .fuse import fold_pads, fuse_epilogues
@@ -18,6 +19,7 @@ from .loops import simplify_loops
 from .products import find_spatial_mean, make_dense, make_rows
 from .recurrent import join_recurrent
 from .recurrent_loops import find_recurrent
+from .rows import join_rows
 from .scale import fold_scale
 from .subgraphs import rewrite_subgraphs
 
@@ -38,12 +40,14 @@ PASSES: tuple[Pass, ...] = (
     channels_last,
     make_dense,
     make_rows,
+    find_attention,
     drop_identities,
     find_spatial_mean,
     fold_pads,
     drop_dead,
     fuse_epilogues,
     drop_dead,
+    join_rows,
 )
 """In the order in which they run."""
 
