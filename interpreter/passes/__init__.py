@@ -14,6 +14,7 @@ from .attention import find_attention
 from .cleanup import drop_dead, drop_identities
 from .constants import fold_constants
 from .fuse import fold_pads, fuse_epilogues
+from .hoist import hoist
 from .layout import channels_last
 from .loops import simplify_loops
 from .products import find_spatial_mean, make_dense, make_rows
@@ -35,6 +36,7 @@ PASSES: tuple[Pass, ...] = (
     simplify_loops,
     rewrite_subgraphs,
     find_recurrent,
+    hoist,
     drop_dead,
     join_recurrent,
     channels_last,
