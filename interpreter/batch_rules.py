@@ -429,6 +429,11 @@ RULES: Mapping[str, Rule] = {
 
 FAST_RULES: Mapping[str, Rule] = {
     "Conv": _first_axis,
+    "QuantizedConv": _first_axis,
+    "QuantizedDense": _dense,
+    "QuantizedAdd": _elementwise,
+    "Centre": _keeps,
+    "Integers": _keeps,
     "MaxPool": _leading,
     "AveragePool": _leading,
     "GlobalAveragePool": _leading,

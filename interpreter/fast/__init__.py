@@ -34,7 +34,19 @@ def fast(op_type: str) -> Callable[[F], F]:
 def prepare(node: Node) -> Callable[..., Any]:
     """The prepared kernel of a fast node."""
     # Importing registers them; not before the first model needs one.
-    from . import attention, conv, dense, elementwise, last_axis, pool, recurrent, rows
+    from . import (
+        attention,
+        conv,
+        dense,
+        elementwise,
+        last_axis,
+        pool,
+        quantized,
+        quantized_lstm,
+        recurrent,
+        rows,
+    )
 
     del attention, conv, dense, elementwise, last_axis, pool, recurrent, rows
+    del quantized, quantized_lstm
     return _FACTORIES[node.op_type](**node.attributes)

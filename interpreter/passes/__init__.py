@@ -14,10 +14,12 @@ from .attention import find_attention
 from .cleanup import drop_dead, drop_identities
 from .constants import fold_constants
 from .fuse import fold_pads, fuse_epilogues
+from .grid import join_quantization
 from .hoist import hoist
 from .layout import channels_last
 from .loops import simplify_loops
 from .products import find_spatial_mean, make_dense, make_rows
+from .quantized import centre_quantized
 from .recurrent import join_recurrent
 from .recurrent_loops import find_recurrent
 from .rows import join_rows
@@ -39,6 +41,8 @@ PASSES: tuple[Pass, ...] = (
     hoist,
     drop_dead,
     join_recurrent,
+    join_quantization,
+    centre_quantized,
     channels_last,
     make_dense,
     make_rows,
