@@ -37,6 +37,18 @@ _FAULTS_OF_ONNX = (
 )
 
 
+# onnx knows no operators of onnxruntime's: operators of its own that give the same type, with the
+# inputs (from the first on, every so many) that decide it, and since when they take bytes.
+_STAND_INS = {
+    "QLinearAdd": ("Max", slice(0, 6, 3), 12),
+    "QLinearMul": ("Max", slice(0, 6, 3), 12),
+    "QLinearConcat": ("Concat", slice(2, None, 3), 4),
+    "QLinearLeakyRelu": ("Identity", slice(0, 1), 1),
+    "QLinearSigmoid": ("Identity", slice(0, 1), 1),
+    "QLinearSoftmax": ("Identity", slice(0, 1), 1),
+}
+
+
 def infer_types(proto: ModelProto, graph: Graph, functions: Sequence[Function]) -> dict[str, Type]:
     """The type of every value by name, as far as it can be known.
 
@@ -125,8 +137,11 @@ def _without_weights(proto: ModelProto) -> ModelProto:
     graph = light.graph
     graph.name = proto.graph.name
     graph.node.extend(proto.graph.node)
+    version = max(entry.version for entry in light.opset_import if entry.domain in ("", "ai.onnx"))
     for node in graph.node:  # inference names the node in its message
         node.name = node.name or next((name for name in node.output if name), "")
+        if node.domain == "com.microsoft":
+            _stand_in(node, version)
     graph.input.extend(proto.graph.input)
     graph.output.extend(proto.graph.output)
     graph.value_info.extend(proto.graph.value_info)
@@ -144,6 +159,17 @@ def _without_weights(proto: ModelProto) -> ModelProto:
             TensorProto(name=values.name, data_type=values.data_type, dims=sparse.dims)
         )
     return light
+
+
+def _stand_in(node: NodeProto, version: int) -> None:
+    op_type, deciding, since = _STAND_INS.get(node.op_type, ("", slice(0), 0))
+    if not op_type or version < since:
+        return
+    inputs = list(node.input)[deciding]
+    node.op_type, node.domain = op_type, ""
+    node.input[:] = inputs
+    if op_type != "Concat":
+        del node.attribute[:]
 
 
 def _put_in_order(protos: Any, nodes: Sequence[Node]) -> None:
