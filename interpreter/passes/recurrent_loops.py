@@ -19,6 +19,7 @@ from .loops import body_of, inner_index, is_loop, padded, source
 from .reversals import (
     OPSET,
     Change,
+    dim_of,
     drop_reversals,
     is_reversal,
     join_directions,
@@ -86,15 +87,14 @@ def _recurrent(position: int, node: Node, index: Index) -> Change | None:
     if cell is None or x is None:
         return None
     sizes = _sizes(cell)
-    shape, trips = shape_of(x, index), index.constants.get(node.inputs[0])
-    known = index.tensor(x)
-    if sizes is None or shape is None or known is None or trips is None or trips.size != 1:
+    shape, trips, known = shape_of(x, index), dim_of(node.inputs[0], index), index.tensor(x)
+    if sizes is None or shape is None or known is None or trips is None:
         return None
     dtypes = {part.dtype for gate in cell.gates for part in gate.parts if part is not None}
     if dtypes != {known.dtype} or known.dtype not in (np.float32, np.float64):
         return None
     inputs, hidden = sizes
-    if len(shape) != 3 or shape[0] != trips.reshape(-1)[0] or shape[2] != inputs or not shape[0]:
+    if len(shape) != 3 or shape[0] != trips or shape[2] != inputs or not shape[0]:
         return None
     if shape[1] is None or shape_of(h, index) != (shape[1], hidden):
         return None
@@ -146,12 +146,12 @@ def _replacement(
     if not _is_zero(node.inputs[2], index):
         read += ["", f"{title}/initial_h"]
         nodes.append(Node("Unsqueeze", (node.inputs[2], first), (read[-1],), opset=OPSET))
-    # Whoever reads the last element alone reads the last state.
+    # Whoever reads the last element alone reads the last state, where there surely is one.
     taken = {
         place
         for name in scans
         for place in index.readers.get(name, ())
-        if slice_of(index.graph.nodes[place], index) == (-1, None, 1)
+        if slice_of(index.graph.nodes[place], index) == (-1, None, 1) and isinstance(shape[0], int)
     }
     for place in taken:
         outputs = index.graph.nodes[place].outputs
