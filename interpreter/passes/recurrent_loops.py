@@ -12,7 +12,7 @@ import numpy as np
 
 from ..graph import Graph, Node
 from ..types import Array, Dim, TensorType, Type
-from ._index import Index
+from ._index import Index, is_zero
 from .cells import Body, Cell
 from .cleanup import drop_dead, drop_identities
 from .loops import body_of, inner_index, is_loop, padded, source
@@ -143,7 +143,7 @@ def _replacement(
     read += [change.constant(value, title, k) for value, k in ((W, "W"), (R, "R"), (B, "B"))]
     nodes: list[Node] = []
     first = change.constant([0], title, "first")
-    if not _is_zero(node.inputs[2], index):
+    if not is_zero(node.inputs[2], index):
         read += ["", f"{title}/initial_h"]
         nodes.append(Node("Unsqueeze", (node.inputs[2], first), (read[-1],), opset=OPSET))
     # Whoever reads the last element alone reads the last state, where there surely is one.
@@ -196,12 +196,3 @@ def _options(cell: Cell) -> dict[str, object]:
     if cell.op_type == "RNN":
         return {"activations": (cell.activation,)}
     return {"linear_before_reset": int(cell.linear_before_reset)}
-
-
-def _is_zero(name: str, index: Index) -> bool:
-    """Whether a value is 0 everywhere."""
-    node = index.maker(name)
-    if node is not None and node.op_type == "Expand" and not node.domain:
-        name = node.inputs[0]
-    value = index.constants.get(name)
-    return value is not None and not value.any()
