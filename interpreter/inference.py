@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import onnx
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+# What onnx.shape_inference wraps: from bytes to bytes, and without the rest of onnx.
+from onnx.onnx_cpp2py_export.shape_inference import infer_shapes
+from onnx.onnx_pb import GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto
 
 from .errors import ModelError
 from .graph import Function, Graph, Node
@@ -35,7 +36,6 @@ _FAULTS_OF_ONNX = (
     "ParseData type mismatch",
     "op_type:MeanVarianceNormalization",
 )
-
 
 # onnx knows no operators of onnxruntime's: operators of its own that give the same type, with the
 # inputs (from the first on, every so many) that decide it, and since when they take bytes.
@@ -104,12 +104,13 @@ def _infer(light: ModelProto, *, data_prop: bool) -> dict[str, Type]:
 
 
 def _run(light: ModelProto, data_prop: bool, strict: bool) -> GraphProto:
+    check_type = True
     try:
-        return onnx.shape_inference.infer_shapes(
-            light, check_type=True, strict_mode=strict, data_prop=data_prop
-        ).graph
+        inferred = infer_shapes(light.SerializeToString(), check_type, strict, data_prop)
+        graph: GraphProto = ModelProto.FromString(inferred).graph
     except Exception as error:  # its own, its checker's, or C++'s about what it did not expect
         raise ModelError(_sentence(str(error))) from error
+    return graph
 
 
 def _collect(graph: GraphProto, types: dict[str, Type]) -> None:
@@ -132,7 +133,7 @@ def _without_weights(proto: ModelProto) -> ModelProto:
     for name, other in (("", "ai.onnx"), ("ai.onnx", "")):  # the one domain under both its names
         if name not in standard:
             version = standard.get(other, 1)
-            light.opset_import.append(onnx.OperatorSetIdProto(domain=name, version=version))
+            light.opset_import.append(OperatorSetIdProto(domain=name, version=version))
     light.functions.extend(proto.functions)
     graph = light.graph
     graph.name = proto.graph.name
