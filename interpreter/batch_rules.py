@@ -429,6 +429,8 @@ RULES: Mapping[str, Rule] = {
 
 FAST_RULES: Mapping[str, Rule] = {
     "Conv": _first_axis,
+    "Gate": _leading,
+    "ScaledConv": _first_axis,
     "QuantizedConv": _first_axis,
     "QuantizedDense": _dense,
     "QuantizedAdd": _elementwise,

@@ -39,6 +39,7 @@ def prepare(node: Node) -> Callable[..., Any]:
         conv,
         dense,
         elementwise,
+        excitation,
         last_axis,
         pool,
         quantized,
@@ -47,6 +48,6 @@ def prepare(node: Node) -> Callable[..., Any]:
         rows,
     )
 
-    del attention, conv, dense, elementwise, last_axis, pool, recurrent, rows
+    del attention, conv, dense, elementwise, excitation, last_axis, pool, recurrent, rows
     del quantized, quantized_lstm
     return _FACTORIES[node.op_type](**node.attributes)
