@@ -3,7 +3,7 @@ counters, and the condition of a loop that runs a fixed number of times."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -48,8 +48,13 @@ def simplify_loops(graph: Graph) -> Graph:
 
 
 def is_loop(node: Node) -> bool:
-    """Whether it is the standard's Loop."""
-    return node.op_type == "Loop" and not node.domain
+    """Whether it is the standard's Loop, with a body that fits it (one that does not is refused
+    when it runs)."""
+    if node.op_type != "Loop" or node.domain:
+        return False
+    body, carried = body_of(node), max(0, len(node.inputs) - 2)
+    fits = len(body.inputs) == 2 + carried and len(body.outputs) >= 1 + carried
+    return fits and len(node.outputs) < len(body.outputs) and any(node.outputs)
 
 
 def body_of(node: Node) -> Graph:
@@ -78,6 +83,16 @@ def inner_index(node: Node, outer: Mapping[str, Array]) -> Index:
     return Index(replace(body, initializers={**taken, **body.initializers}))
 
 
+def _names(graph: Graph) -> Iterator[str]:
+    """All names that a graph and those inside it give to values."""
+    yield from (value.name for value in graph.inputs)
+    yield from graph.initializers
+    for node in graph.nodes:
+        yield from node.outputs
+        for inner in node.subgraphs:
+            yield from _names(inner)
+
+
 def source(name: str, index: Index) -> str:
     """The value that a name stands for, behind Identity."""
     while (maker := index.maker(name)) is not None and maker.op_type == "Identity":
@@ -104,7 +119,7 @@ def _without_unchanged(node: Node) -> tuple[Node, list[Node]]:
     """Carried values that never change are read from outside; what stands for their outputs."""
     body = body_of(node)
     index = Index(body)
-    own = {value.name for value in body.inputs} | body.initializers.keys() | index.producer.keys()
+    own = set(_names(body))
     names: dict[str, str] = {}
     behind: list[Node] = []
     gone: set[int] = set()

@@ -240,3 +240,47 @@ def test_observers_see_the_steps_inside() -> None:
     seen.clear()
     so.InferenceSession(rows(MATRIX), optimize=False).run(None, FEED, observer=watch)
     assert seen.count("MatMul") == seen.count("Exp") == 4
+
+
+def test_names_that_mean_something_else_inside() -> None:
+    """w is handed through and is y outside; in the branches of the body y is another value."""
+
+    def branch(name: str, op_type: str) -> Any:
+        nodes = [node("Neg", "h", "y"), node(op_type, "y w", name)]
+        return helper.make_graph(nodes, name, [], [value(name, FLOAT, None)])
+
+    inner = [
+        node("ReduceSum", "h", "total", keepdims=0),
+        node("Less", "total nothing", "flag"),
+        helper.make_node(
+            "If",
+            ["flag"],
+            ["h_new"],
+            then_branch=branch("a", "Add"),
+            else_branch=branch("b", "Mul"),
+        ),
+    ]
+    carried = [("h", "h_new", FLOAT, "x"), ("w", "w", FLOAT, "y")]
+    made = loop(inner, carried, constants={"nothing": np.float32(0)})
+    proto = model([made], {"x": [2, 3], "y": [2, 3]}, ["h_last"], {"M": np.array(3)})
+    feed = {"x": X[0], "y": X[1]}
+    plain, optimised = (
+        so.InferenceSession(proto, optimize=optimize).run(None, feed)[0]
+        for optimize in (False, True)
+    )
+    h = X[0]
+    for _ in range(3):
+        h = -h + X[1] if h.sum() < 0 else -h * X[1]
+    np.testing.assert_allclose(plain, h, rtol=1e-5)
+    np.testing.assert_allclose(optimised, h, rtol=1e-5)
+
+
+def test_two_loops_whose_bodies_have_names_in_common() -> None:
+    first = rows(MATRIX).graph.node[0]
+    second = helper.make_node("Loop", first.input, ["other", "other_all"])
+    second.attribute.extend(first.attribute)
+    constants = {"zero": ZERO, "M": np.array(4)}
+    nodes = [first, second, node("Sub", "h_new_all other_all", "difference")]
+    proto = model(nodes, {"x": [4, 2, 3], "y": [3]}, ["h_new_all", "difference"], constants)
+    check(proto, FEED)
+    np.testing.assert_array_equal(so.InferenceSession(proto).run(["difference"], FEED)[0], 0)
