@@ -367,6 +367,29 @@ def _fast_recurrent(node: Node, view: View) -> tuple[int, ...]:
     return tuple(place[form] for place, form in zip(places, node.attributes["forms"], strict=True))
 
 
+def _attention(node: Node, view: View) -> int:
+    """Samples along the first axis of the stacks of q, k and v, and of the mask where it has any."""
+    for name, role in zip(node.inputs[:3], ("query", "key", "value"), strict=True):
+        if view.axis(name) != node.attributes[role][0]:
+            raise NotSplitError
+    output = node.attributes["output"]
+    if len(node.inputs) > 3:
+        axis, shape = view.axis(node.inputs[3]), view.shape(node.inputs[3])
+        if len(shape) == len(output) and axis != 0 and (axis is not None or shape[0] != 1):
+            raise NotSplitError
+        if len(shape) < len(output) and axis is not None:
+            raise NotSplitError
+    return int(output.index(0))
+
+
+def _rows(node: Node, view: View) -> int:
+    axes = {view.axis(name) for name in node.inputs}
+    axis = axes.pop()
+    if axes or axis is None or axis == view.rank(node.inputs[0]) - 1:
+        raise NotSplitError
+    return axis
+
+
 _ELEMENTWISE = (
     "Relu LeakyRelu PRelu Elu Selu Celu Sigmoid HardSigmoid HardSwish Tanh Softplus Softsign Clip "
     "ThresholdedRelu Gelu Mish Swish Shrink Abs Neg Exp Log Sqrt Reciprocal Floor Ceil Round Sign "
@@ -406,6 +429,13 @@ RULES: Mapping[str, Rule] = {
 
 FAST_RULES: Mapping[str, Rule] = {
     "Conv": _first_axis,
+    "Gate": _leading,
+    "ScaledConv": _first_axis,
+    "QuantizedConv": _first_axis,
+    "QuantizedDense": _dense,
+    "QuantizedAdd": _elementwise,
+    "Centre": _keeps,
+    "Integers": _keeps,
     "MaxPool": _leading,
     "AveragePool": _leading,
     "GlobalAveragePool": _leading,
@@ -415,5 +445,7 @@ FAST_RULES: Mapping[str, Rule] = {
     "Softmax": _softmax,
     "LayerNormalization": _normalised_from_axis,
     "MatMul": _matmul,
+    "Attention": _attention,
+    "Rows": _rows,
     "Recurrent": _fast_recurrent,
 }

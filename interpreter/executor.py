@@ -34,23 +34,27 @@ class Executor:
 
     A batch that can be split (``batching.find_split``) is cut into parts, and
     ``threads`` threads take them. Where it cannot, or is small, kernels share
-    their own blocks between the threads.
+    their own blocks between the threads, or the products are left to BLAS's own
+    (``fast.parallel`` says why it is one or the other).
     """
 
     def __init__(self, plan: Plan, split: Split | None, threads: int) -> None:
         self.plan = plan
         self.split = split
         self.threads = threads
+        kernels = [getattr(step.call, "algorithm", None) for step in plan.steps]
+        self.by_products = any(getattr(kernel, "between_products", False) for kernel in kernels)
 
     def run(self, values: Sequence[Any], observer: Observer | None = None) -> list[Any]:
         """The plan's outputs."""
         parts = self.parts(values) if observer is None else []
-        with blas_threads(1):
-            if len(parts) > 1:
+        if len(parts) > 1:
+            with blas_threads(1):
                 return self._in_parts(values, parts)
-            with np.errstate(all="ignore"), team(self.threads):
-                np.setbufsize(UFUNC_BUFFER)  # errstate puts it back
-                return self.plan.execute(values, observer)
+        blas, helpers = (self.threads, 1) if self.by_products else (1, self.threads)
+        with blas_threads(blas), np.errstate(all="ignore"), team(helpers):
+            np.setbufsize(UFUNC_BUFFER)  # errstate puts it back
+            return self.plan.execute(values, observer)
 
     def parts(self, values: Sequence[Any]) -> Sequence[tuple[int, int]]:
         """The batch's parts, one where it is not split."""
@@ -64,7 +68,7 @@ class Executor:
         if len(sizes) != 1:
             return []
         (samples,) = sizes
-        if samples < MIN_BATCH:
+        if samples < (2 if self.by_products else MIN_BATCH):
             return []
         if self.split.recurrent:
             least, most = RECURRENT_LEAST, RECURRENT_PART

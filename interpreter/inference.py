@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import onnx
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+# What onnx.shape_inference wraps: from bytes to bytes, and without the rest of onnx.
+from onnx.onnx_cpp2py_export.shape_inference import infer_shapes
+from onnx.onnx_pb import GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto
 
 from .errors import ModelError
 from .graph import Function, Graph, Node
@@ -35,6 +36,17 @@ _FAULTS_OF_ONNX = (
     "ParseData type mismatch",
     "op_type:MeanVarianceNormalization",
 )
+
+# onnx knows no operators of onnxruntime's: operators of its own that give the same type, with the
+# inputs (from the first on, every so many) that decide it, and since when they take bytes.
+_STAND_INS = {
+    "QLinearAdd": ("Max", slice(0, 6, 3), 12),
+    "QLinearMul": ("Max", slice(0, 6, 3), 12),
+    "QLinearConcat": ("Concat", slice(2, None, 3), 4),
+    "QLinearLeakyRelu": ("Identity", slice(0, 1), 1),
+    "QLinearSigmoid": ("Identity", slice(0, 1), 1),
+    "QLinearSoftmax": ("Identity", slice(0, 1), 1),
+}
 
 
 def infer_types(proto: ModelProto, graph: Graph, functions: Sequence[Function]) -> dict[str, Type]:
@@ -92,12 +104,13 @@ def _infer(light: ModelProto, *, data_prop: bool) -> dict[str, Type]:
 
 
 def _run(light: ModelProto, data_prop: bool, strict: bool) -> GraphProto:
+    check_type = True
     try:
-        return onnx.shape_inference.infer_shapes(
-            light, check_type=True, strict_mode=strict, data_prop=data_prop
-        ).graph
+        inferred = infer_shapes(light.SerializeToString(), check_type, strict, data_prop)
+        graph: GraphProto = ModelProto.FromString(inferred).graph
     except Exception as error:  # its own, its checker's, or C++'s about what it did not expect
         raise ModelError(_sentence(str(error))) from error
+    return graph
 
 
 def _collect(graph: GraphProto, types: dict[str, Type]) -> None:
@@ -120,13 +133,16 @@ def _without_weights(proto: ModelProto) -> ModelProto:
     for name, other in (("", "ai.onnx"), ("ai.onnx", "")):  # the one domain under both its names
         if name not in standard:
             version = standard.get(other, 1)
-            light.opset_import.append(onnx.OperatorSetIdProto(domain=name, version=version))
+            light.opset_import.append(OperatorSetIdProto(domain=name, version=version))
     light.functions.extend(proto.functions)
     graph = light.graph
     graph.name = proto.graph.name
     graph.node.extend(proto.graph.node)
+    version = max(entry.version for entry in light.opset_import if entry.domain in ("", "ai.onnx"))
     for node in graph.node:  # inference names the node in its message
         node.name = node.name or next((name for name in node.output if name), "")
+        if node.domain == "com.microsoft":
+            _stand_in(node, version)
     graph.input.extend(proto.graph.input)
     graph.output.extend(proto.graph.output)
     graph.value_info.extend(proto.graph.value_info)
@@ -144,6 +160,17 @@ def _without_weights(proto: ModelProto) -> ModelProto:
             TensorProto(name=values.name, data_type=values.data_type, dims=sparse.dims)
         )
     return light
+
+
+def _stand_in(node: NodeProto, version: int) -> None:
+    op_type, deciding, since = _STAND_INS.get(node.op_type, ("", slice(0), 0))
+    if not op_type or version < since:
+        return
+    inputs = list(node.input)[deciding]
+    node.op_type, node.domain = op_type, ""
+    node.input[:] = inputs
+    if op_type != "Concat":
+        del node.attribute[:]
 
 
 def _put_in_order(protos: Any, nodes: Sequence[Node]) -> None:

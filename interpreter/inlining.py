@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import onnx
-from onnx import TypeProto, helper
+from onnx.onnx_pb import FunctionProto, TypeProto
 
 from .errors import ModelError
 from .gradients import TRAINING
@@ -192,6 +191,8 @@ def _map_graphs(value: Any, change: Callable[[Graph], Graph]) -> Any:
 
 def standard_body(node: Node, types: Callable[[], Mapping[str, Type]]) -> Function | None:
     """The body that the standard gives of a node's operator, or None where it gives none."""
+    from onnx import helper  # few models need it
+
     from .loading import read_function
 
     schema: Any = schema_of(node)  # Any: onnx's stubs lack half of the class
@@ -216,7 +217,7 @@ def standard_body(node: Node, types: Callable[[], Mapping[str, Type]]) -> Functi
         return None
     if not body:
         return None
-    proto = onnx.FunctionProto.FromString(body)
+    proto = FunctionProto.FromString(body)
     function = read_function(proto, (), opsets)
     # Attributes that the schema defaults are known inside the body too.
     defaults = {
@@ -233,6 +234,8 @@ def standard_body(node: Node, types: Callable[[], Mapping[str, Type]]) -> Functi
 
 
 def _type_proto(type_: Type | None) -> TypeProto:
+    from onnx import helper
+
     if isinstance(type_, TensorType) and type_.dtype is not None:
         return helper.make_tensor_type_proto(enum_of_dtype(type_.dtype), type_.shape)
     if isinstance(type_, SequenceType):

@@ -13,9 +13,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import onnx
+import onnx.defs as schemas
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
+from onnx.onnx_pb import (
+    IR_VERSION,
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    OperatorSetIdProto,
+    ValueInfoProto,
+)
 
 from .checking import check_graph, order_nodes
 from .errors import LoadError, ModelError, UnsupportedError
@@ -75,10 +84,10 @@ def _check_names(*names: Any) -> None:
 def _convert(proto: ModelProto, folders: Folders, title: str, supported: bool) -> Model:
     if not proto.ir_version or not proto.HasField("graph"):
         raise LoadError(f"{title} is not an ONNX model: it holds no graph")
-    if proto.ir_version > onnx.IR_VERSION:
+    if proto.ir_version > IR_VERSION:
         raise UnsupportedError(
             f"{title} is of IR version {proto.ir_version}; the installed onnx package knows up to "
-            f"{onnx.IR_VERSION}: update it, or save the model with an older one"
+            f"{IR_VERSION}: update it, or save the model with an older one"
         )
     _check_names(proto.producer_name, proto.producer_version, proto.domain, proto.doc_string)
     _check_names(proto.graph.doc_string)
@@ -131,7 +140,7 @@ def _opsets(proto: ModelProto, title: str) -> dict[str, int]:
     return opsets
 
 
-def _imports(entries: Iterable[onnx.OperatorSetIdProto], title: str) -> dict[str, int]:
+def _imports(entries: Iterable[OperatorSetIdProto], title: str) -> dict[str, int]:
     """The opsets that a model or a function imports, if the onnx package knows them."""
     opsets = {}
     for entry in entries:
@@ -152,8 +161,7 @@ def _imports(entries: Iterable[onnx.OperatorSetIdProto], title: str) -> dict[str
 
 def _newest_opsets() -> dict[str, int]:
     """The newest opset of the standard's domains that the onnx package knows."""
-    newest_ml = max(row[3] for row in onnx.helper.VERSION_TABLE)
-    return {"": onnx.defs.onnx_opset_version(), "ai.onnx.ml": newest_ml}
+    return {"": schemas.onnx_opset_version(), "ai.onnx.ml": schemas.onnx_ml_opset_version()}
 
 
 def _title(source: Source) -> str:
@@ -193,7 +201,9 @@ def read_proto(source: Source) -> tuple[ModelProto, Folders]:
     try:
         if text_format is None:
             return ModelProto.FromString(data), folders
-        return onnx.load_model_from_string(data, format=text_format), folders
+        from onnx import load_model_from_string
+
+        return load_model_from_string(data, format=text_format), folders
     except (DecodeError, RuntimeError) as error:
         raise LoadError(f"{title} is not an ONNX model, or it is truncated") from error
     except Exception as error:  # the text formats raise errors of their own parsers
@@ -280,7 +290,7 @@ class _Reader:
             index=index,
         )
 
-    def function(self, proto: onnx.FunctionProto) -> Function:
+    def function(self, proto: FunctionProto) -> Function:
         return read_function(proto, self.folders, self.opsets)
 
     def attribute(self, proto: AttributeProto) -> Any:
@@ -322,7 +332,7 @@ class _Reader:
 
 
 def read_function(
-    proto: onnx.FunctionProto, folders: Folders, model_opsets: Mapping[str, int]
+    proto: FunctionProto, folders: Folders, model_opsets: Mapping[str, int]
 ) -> Function:
     """A function as a dataclass; its nodes have the opsets that the function imports."""
     opsets = {**model_opsets, **_imports(proto.opset_import, f"the function {proto.name}")}

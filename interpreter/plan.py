@@ -8,8 +8,9 @@ reads, computes, writes and forgets.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import itemgetter
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +27,8 @@ ABSENT = 0
 """The slot of an optional input that is left out: always None."""
 UNUSED = 1
 """The slot of an output that nobody reads."""
+FIRST_INPUT = 2
+"""The slot of the first input; the others are behind it."""
 
 
 class Observer(Protocol):
@@ -48,6 +51,8 @@ class Step:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     frees: tuple[int, ...]
+    read: Callable[[list[Any]], Sequence[Any]]
+    """Takes the inputs out of the slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +77,21 @@ class Plan:
 
         Raises ``RunError``, with the node named, where a kernel fails.
         """
+        if len(values) != len(self.input_slots):
+            raise ValueError(f"{len(self.input_slots)} values go in, and {len(values)} came")
         slots = list(self.constants)
-        for slot, value in zip(self.input_slots, values, strict=True):
-            slots[slot] = value
+        slots[FIRST_INPUT : FIRST_INPUT + len(values)] = values
         step: Step | None = None
         try:
             if observer is None:
                 for step in self.steps:
-                    _store(slots, step, step.call(*[slots[slot] for slot in step.inputs]))
+                    result = step.call(*step.read(slots))
+                    if type(result) is np.ndarray:
+                        slots[step.outputs[0]] = result
+                    else:
+                        _store(slots, step, result)
+                    for slot in step.frees:
+                        slots[slot] = None
             else:
                 for step in self.steps:
                     _observed(slots, step, observer)
@@ -93,28 +105,34 @@ class Plan:
 
 
 def _store(slots: list[Any], step: Step, result: Any) -> None:
-    if type(result) is np.ndarray:
-        slots[step.outputs[0]] = result
-    elif type(result) is not tuple:
+    if type(result) is not tuple:
         slots[step.outputs[0]] = as_array(result)
     else:
         # A kernel may compute trailing outputs that the node does not name.
         for slot, value in zip(step.outputs, result, strict=False):
             slots[slot] = as_array(value)
-    for slot in step.frees:
-        slots[slot] = None
+
+
+def _reader(slots: Sequence[int]) -> Callable[[list[Any]], Sequence[Any]]:
+    """What takes the values of some slots, as fast as Python can: a loop's body is run often."""
+    if len(slots) > 1:
+        return itemgetter(*slots)
+    return itemgetter(slice(slots[0], slots[0] + 1) if slots else slice(0))
 
 
 def _observed(slots: list[Any], step: Step, observer: Observer) -> None:
     inputs = [slots[slot] for slot in step.inputs]
     observer.before(step.node, inputs)
     call = step.call
-    result = call.observed(observer, *inputs) if isinstance(call, ControlCall) else call(*inputs)
+    inside = getattr(call, "observed", None)  # a call with steps of its own
+    result = call(*inputs) if inside is None else inside(observer, *inputs)
     count = len(step.outputs)
     outputs = result[:count] if type(result) is tuple else (result,)
     outputs = tuple(as_array(value) for value in outputs)
     observer.after(step.node, inputs, outputs)
     _store(slots, step, outputs)
+    for slot in step.frees:
+        slots[slot] = None
 
 
 def failure(node: Node, inputs: Sequence[Any], error: Exception) -> str:
@@ -205,7 +223,7 @@ def compile_graph(graph: Graph, captured: Sequence[str] = ()) -> Plan:
         call, outer = _bind(node)
         reads += [slots[name] for name in outer]
         writes = [slot_of(name) if name else UNUSED for name in node.outputs]
-        drafts.append(Step(node, call, tuple(reads), tuple(writes), ()))
+        drafts.append(Step(node, call, tuple(reads), tuple(writes), (), _reader(reads)))
     output_slots = tuple(slots[value.name] for value in graph.outputs)
     return Plan(
         steps=_with_frees(drafts, kept | set(output_slots)),
@@ -225,7 +243,7 @@ def _with_frees(steps: Sequence[Step], kept: set[int]) -> tuple[Step, ...]:
     for step in reversed(steps):
         dying = tuple(dict.fromkeys(s for s in (*step.inputs, *step.outputs) if s not in seen))
         seen.update(dying)
-        result.append(Step(step.node, step.call, step.inputs, step.outputs, dying))
+        result.append(replace(step, frees=dying))
     return tuple(reversed(result))
 
 

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import onnx
+import onnx.defs as schemas
 
 from . import registry
 from .errors import ModelError, UnsupportedError
@@ -63,18 +63,18 @@ def operator_of(node: Node) -> Operator:
     return found[1]
 
 
-def schema_of(node: Node) -> onnx.defs.OpSchema | None:
+def schema_of(node: Node) -> schemas.OpSchema | None:
     """The standard's schema of the node's operator and version, None for other domains."""
     return _schema(node.op_type, node.opset, node.domain)
 
 
 @cache
-def _schema(op_type: str, opset: int, domain: str) -> onnx.defs.OpSchema | None:
-    if not onnx.defs.has(op_type, domain):
+def _schema(op_type: str, opset: int, domain: str) -> schemas.OpSchema | None:
+    if not schemas.has(op_type, domain):
         return None
     try:
-        return onnx.defs.get_schema(op_type, opset, domain)
-    except onnx.defs.SchemaError:
+        return schemas.get_schema(op_type, opset, domain)
+    except schemas.SchemaError:
         return None
 
 
@@ -120,7 +120,7 @@ def check_signature(node: Node, operator: Operator) -> None:
         )
 
 
-def _check_attributes(node: Node, operator: Operator, schema: onnx.defs.OpSchema | None) -> None:
+def _check_attributes(node: Node, operator: Operator, schema: schemas.OpSchema | None) -> None:
     required = set(operator.required_attributes)
     if schema is not None:
         required.update(name for name, item in schema.attributes.items() if item.required)
@@ -150,12 +150,12 @@ def _check_attributes(node: Node, operator: Operator, schema: onnx.defs.OpSchema
         raise ModelError(f"{node} lacks the attribute '{name}', which the operator requires")
 
 
-def _is_optional(position: int, operator: Operator, schema: onnx.defs.OpSchema | None) -> bool:
+def _is_optional(position: int, operator: Operator, schema: schemas.OpSchema | None) -> bool:
     """Whether the input at a position may be left out with more inputs behind it."""
     if schema is None:
         return position in operator.optional_inputs or position >= operator.min_inputs
     formal = schema.inputs[min(position, len(schema.inputs) - 1)]
-    return formal.option is not onnx.defs.OpSchema.FormalParameterOption.Single
+    return formal.option is not schemas.OpSchema.FormalParameterOption.Single
 
 
 def _range(least: int, most: int | None) -> str:
@@ -164,7 +164,7 @@ def _range(least: int, most: int | None) -> str:
     return f"{least}" if least == most else f"{least} to {most}"
 
 
-_Attr = onnx.defs.OpSchema.AttrType
+_Attr = schemas.OpSchema.AttrType
 _SCALARS: dict[Any, Any] = {
     _Attr.FLOAT: float,
     _Attr.INT: int,

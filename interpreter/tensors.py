@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from onnx import SparseTensorProto, TensorProto, numpy_helper
+from onnx.onnx_pb import SparseTensorProto, TensorProto
 
 from .errors import LoadError, ModelError
 from .types import STRING, Array, Dtype, dtype_of_enum
@@ -107,18 +107,24 @@ def _from_bytes(data: bytes, dtype: Dtype, proto: TensorProto) -> Array:
     if dtype.name not in _BITS and sys.byteorder == "little":
         return np.frombuffer(data, dtype).reshape(tuple(proto.dims))
     inner = TensorProto(data_type=proto.data_type, dims=proto.dims, raw_data=data)
-    return numpy_helper.to_array(inner).astype(dtype, copy=False)
+    return _unpacked(inner).astype(dtype, copy=False)
 
 
 def _from_fields(proto: TensorProto, dtype: Dtype) -> Array:
     """From the lists of numbers that a tensor may hold instead of bytes."""
     try:
-        return numpy_helper.to_array(proto).astype(dtype, copy=False)
+        return _unpacked(proto).astype(dtype, copy=False)
     except (ValueError, TypeError) as error:
         raise ModelError(
             f"tensor '{proto.name}' does not hold what its dims {list(proto.dims)} "
             f"and type say: {error}"
         ) from error
+
+
+def _unpacked(proto: TensorProto) -> Array:
+    from onnx import numpy_helper  # not loaded for the many models whose tensors are plain bytes
+
+    return numpy_helper.to_array(proto)
 
 
 def _shaped(array: Array, proto: TensorProto) -> Array:

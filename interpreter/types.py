@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
-from onnx import TensorProto, TensorShapeProto, TypeProto
+from onnx.onnx_pb import TensorProto, TensorShapeProto, TypeProto
 
 Array: TypeAlias = npt.NDArray[Any]
 Dtype: TypeAlias = np.dtype[Any]

@@ -31,10 +31,11 @@ _CHECKOUT = Path(__file__).parent.parent
 if (_CHECKOUT / "interpreter" / "session.py").is_file():
     __path__.append(str(_CHECKOUT))
 
-from scratch_onnx.interpreter import InferenceSession, errors, op, run  # noqa: E402
+from scratch_onnx.interpreter import errors  # noqa: E402
 
 if TYPE_CHECKING:
     from scratch_onnx import experiments, export
+    from scratch_onnx.interpreter import InferenceSession, op, run
     from scratch_onnx.interpreter.inspection.explain import explain
     from scratch_onnx.interpreter.inspection.inspecting import inspect
     from scratch_onnx.interpreter.inspection.profile import profile
@@ -59,12 +60,15 @@ __all__ = [
 __version__ = "0.1.0"
 
 _EXTRAS = ("experiments", "export")
-# What is there to look inside is not needed for a run: name → its module.
+# name → its module. The package itself loads neither NumPy nor onnx.
 _LAZY = {
+    "InferenceSession": "interpreter",
     "compare": "peers",
     "explain": "interpreter.inspection.explain",
     "inspect": "interpreter.inspection.inspecting",
+    "op": "interpreter",
     "profile": "interpreter.inspection.profile",
+    "run": "interpreter",
     "trace": "interpreter.inspection.trace",
 }
 

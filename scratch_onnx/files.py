@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
-import shutil
 import sys
-import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -51,6 +49,8 @@ def read_npy(path: str) -> Array:
 
 def read_npz(path: str) -> dict[str, Array]:
     """The arrays of an .npz by name; ``InputError`` as for ``read_npy``."""
+    import zipfile  # which a .npy does not need
+
     arrays = {}
     with _readable(path), zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
@@ -190,6 +190,9 @@ class Writer:
     def _zip(self) -> Path:
         parts = list(self._parts)
         stream = self._open("zip")
+        import shutil
+        import zipfile
+
         with zipfile.ZipFile(stream, "w", allowZip64=True) as archive:
             for name, part in zip(self.names, parts, strict=True):
                 with (

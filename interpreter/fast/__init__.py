@@ -34,7 +34,20 @@ def fast(op_type: str) -> Callable[[F], F]:
 def prepare(node: Node) -> Callable[..., Any]:
     """The prepared kernel of a fast node."""
     # Importing registers them; not before the first model needs one.
-    from . import conv, dense, elementwise, last_axis, pool, recurrent
+    from . import (
+        attention,
+        conv,
+        dense,
+        elementwise,
+        excitation,
+        last_axis,
+        pool,
+        quantized,
+        quantized_lstm,
+        recurrent,
+        rows,
+    )
 
-    del conv, dense, elementwise, last_axis, pool, recurrent
+    del attention, conv, dense, elementwise, excitation, last_axis, pool, recurrent, rows
+    del quantized, quantized_lstm
     return _FACTORIES[node.op_type](**node.attributes)

@@ -20,16 +20,16 @@ _HALF = np.array(0.5, np.float32)
 _ONE = np.array(1, np.float32)
 
 
-def in_chunks(function: InPlace) -> InPlace:
+def in_chunks(function: InPlace, chunk: int = CHUNK) -> InPlace:
     """The function applied to a contiguous array a chunk at a time."""
 
     def chunked(y: Array) -> None:
         flat = y.reshape(-1)
-        if flat.size <= CHUNK:
+        if flat.size <= chunk:
             function(flat)
             return
-        for start in range(0, flat.size, CHUNK):
-            function(flat[start : start + CHUNK])
+        for start in range(0, flat.size, chunk):
+            function(flat[start : start + chunk])
 
     return chunked
 
@@ -135,8 +135,7 @@ _ERF = [
 _SQRT_HALF = np.array(0.5**0.5, np.float32)
 
 
-@in_chunks
-def gelu_(y: Array) -> None:
+def _gelu(y: Array) -> None:
     """y/2 (1 + erf(y / sqrt(2))), with erf as a tanh of a polynomial."""
     square, value = scratch("activation", 2, y.size)
     np.multiply(y, _SQRT_HALF, out=value)
@@ -154,6 +153,45 @@ def gelu_(y: Array) -> None:
     np.add(inner, value, out=y)
 
 
+# Many short calls: two threads that take turns with the interpreter's lock want them longer.
+gelu_ = in_chunks(_gelu, 4 * CHUNK)
+"""y/2 (1 + erf(y / sqrt(2))), in place."""
+
+
+_MAGIC = np.array(1.5 * 2**23, np.float32)
+"""Added and taken away it leaves the nearest integer, half to even, and +0 where that is 0."""
+
+
+def rounded_between(low: float, high: float, zero_point: float = 0) -> InPlace:
+    """``clip(round(y)) - zero_point`` for integers of 16 bits; NaN counts as low."""
+    bottom, top = np.array(low, np.float32), np.array(high, np.float32)
+    away = _MAGIC + np.float32(zero_point)
+
+    @in_chunks
+    def rounded(y: Array) -> None:
+        y.clip(bottom, top, y)
+        if np.isnan(np.minimum.reduce(y, initial=top)):
+            np.fmax(y, bottom, out=y)
+        np.add(y, _MAGIC, out=y)
+        np.subtract(y, away, out=y)
+
+    return rounded
+
+
+def _quantize(scale: float, low: float, high: float, factor: float) -> InPlace:
+    divisor, back = np.array(scale, np.float32), np.array(factor, np.float32)
+    round_ = rounded_between(low, high)
+
+    @in_chunks
+    def quantize(y: Array) -> None:
+        np.divide(y, divisor, out=y)
+        round_(y)
+        if factor != 1:
+            np.multiply(y, back, out=y)
+
+    return quantize
+
+
 _MAKERS: dict[str, Callable[..., InPlace]] = {
     "Relu": lambda: relu_,
     "Clip": _clip,
@@ -164,6 +202,7 @@ _MAKERS: dict[str, Callable[..., InPlace]] = {
     "HardSwish": lambda: hard_swish_,
     "LeakyRelu": _leaky_relu,
     "Gelu": lambda: gelu_,
+    "Quantize": _quantize,
 }
 
 
@@ -171,7 +210,8 @@ def activation(kind: str, parameters: tuple[float, ...] = ()) -> InPlace | None:
     """The activation of that name, in place, for contiguous arrays; None for none.
 
     Each has the definition of the operator of the same name; ``Silu`` is
-    x sigmoid(x), ``Gelu`` the exact form. ``parameters`` are those of the
+    x sigmoid(x), ``Gelu`` the exact form, and ``Quantize`` is
+    ``clip(round(y / scale), low, high) * factor``. ``parameters`` are those of the
     operator, in the order of its specification.
     """
     return _MAKERS[kind](*parameters) if kind else None

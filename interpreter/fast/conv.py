@@ -149,20 +149,3 @@ class Conv:
         if activate is not None:
             activate(y)
         return y
-
-
-class Padded:
-    """A buffer with zeros around, into which a block's images are copied."""
-
-    def __init__(self, geometry: Geometry, shape: tuple[int, ...], images: int, extra: int = 0):
-        _, height, width, channels = shape
-        top, left, bottom, right = geometry.pads
-        self.buffer = np.zeros(
-            (images, height + top + bottom + extra, width + left + right + extra, channels),
-            np.float32,
-        )
-        self.inside = self.buffer[:, top : top + height, left : left + width]
-
-    def fill(self, x: Array, start: int, stop: int) -> None:
-        """Copy the images in; the border stays zero."""
-        np.copyto(self.inside[: stop - start], x[start:stop])

@@ -31,15 +31,19 @@ class Dense:
             raise ValueError(f"the last axis is {x.shape[-1]} long; the weight's first is {depth}")
         rows = x.reshape(-1, depth)
         y = np.empty((rows.shape[0], width), np.float32)
-        if rows.shape[0] == 1:
-            np.dot(rows, self.weight, out=y)
-            self.epilogue(y)
-        elif y.size:
-            share(lambda part, parts: self._part(rows, y, part, parts), float(rows.size) * width)
+
+        def part(index: int, parts: int) -> None:
+            mine = slice(len(rows) * index // parts, len(rows) * (index + 1) // parts)
+            self.rows(rows[mine], y[mine])
+
+        if y.size:
+            share(part, float(rows.size) * width)
         return y.reshape(*x.shape[:-1], width)
 
-    def _part(self, rows: Array, y: Array, part: int, parts: int) -> None:
-        start, stop = len(rows) * part // parts, len(rows) * (part + 1) // parts
-        out = y[start:stop]
-        np.matmul(rows[start:stop], self.weight, out=out)
-        self.epilogue(out)
+    def rows(self, x: Array, y: Array) -> None:
+        """Write the result for a block x (rows, K) into y (rows, N)."""
+        if len(x) == 1:
+            np.dot(x, self.weight, out=y)
+        else:
+            np.matmul(x, self.weight, out=y)
+        self.epilogue(y)

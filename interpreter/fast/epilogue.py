@@ -29,17 +29,21 @@ class Epilogue:
             self.activate(y)
 
     def add_bias(self, y: Array) -> None:
-        """``y += bias`` over the last axis.
+        """``y += bias`` over the last axis."""
+        assert self.bias is not None
+        along_rows(np.add, y, self.bias, self.tiled)
 
-        Short inner loops are slow in NumPy, so rows are taken together until
-        they are long enough, against a bias repeated as often.
-        """
-        bias = self.bias
-        assert bias is not None
-        rows = y.size // bias.size
-        together = math.gcd(rows, 1 << max(0, (1023 // bias.size).bit_length()))
-        tiled = self.tiled.get(together)
-        if tiled is None:
-            tiled = self.tiled[together] = np.tile(bias, together)
-        flat = y.reshape(rows // together, tiled.size)
-        np.add(flat, tiled, out=flat)
+
+def along_rows(function: np.ufunc, y: Array, row: Array, tiled: dict[int, Array]) -> None:
+    """``y = function(y, row)`` over the last axis, in place.
+
+    Short inner loops are slow in NumPy, so rows are taken together until they are
+    long enough, against a row repeated as often; ``tiled`` keeps the repeated ones.
+    """
+    rows = y.size // row.size
+    together = math.gcd(rows, 1 << max(0, (1023 // row.size).bit_length()))
+    repeated = tiled.get(together)
+    if repeated is None:
+        repeated = tiled[together] = np.tile(row, together)
+    flat = y.reshape(rows // together, repeated.size)
+    function(flat, repeated, out=flat)

@@ -44,17 +44,33 @@ class Softmax:
     """exp(x - max) / sum of it, along the last axis."""
 
     def __call__(self, x: Array) -> Array:
-        return _by_rows(x, self._rows)
+        return _by_rows(x, self.rows)
 
     @staticmethod
-    def _rows(x: Array, y: Array) -> None:
-        edge = scratch("edge", len(x), 1)
-        np.maximum.reduce(x, axis=1, keepdims=True, out=edge)
-        np.subtract(x, edge, out=y)
+    def rows(x: Array, y: Array) -> None:
+        """Write the result for a block x (rows, width) into y."""
+        sums = exponentials(x, y)
+        np.multiply(y, np.divide(1, sums, out=sums), out=y)
+
+
+SMALL = 16
+"""exp of numbers up to this size, and products with it, are far from float32's limits."""
+
+
+def exponentials(x: Array, y: Array) -> Array:
+    """``y = exp(x - c)`` for x (rows, width), and the sums of y's rows (rows, 1).
+
+    c is a number a row that cancels when y is divided by its sums: the row's largest, or 0
+    where all of x is small, which is quick to see and saves two thirds of the time.
+    """
+    sums = scratch("edge", len(x), 1)
+    if np.minimum.reduce(x, axis=None) > -SMALL and np.maximum.reduce(x, axis=None) < SMALL:
+        np.exp(x, out=y)
+    else:
+        np.maximum.reduce(x, axis=1, keepdims=True, out=sums)
+        np.subtract(x, sums, out=y)
         np.exp(y, out=y)
-        np.matmul(y, np.ones((y.shape[1], 1), np.float32), out=edge)  # BLAS sums fastest
-        np.divide(1, edge, out=edge)
-        np.multiply(y, edge, out=y)
+    return np.matmul(y, np.ones((y.shape[1], 1), np.float32), out=sums)  # BLAS sums fastest
 
 
 @fast("LayerNormalization")
@@ -71,9 +87,10 @@ class LayerNormalization:
     def __call__(self, x: Array) -> Array:
         if x.shape[-1] != self.scale.size:
             raise ValueError(f"the last axis is {x.shape[-1]} long; Scale is for {self.scale.size}")
-        return _by_rows(x, self._rows)
+        return _by_rows(x, self.rows)
 
-    def _rows(self, x: Array, y: Array) -> None:
+    def rows(self, x: Array, y: Array) -> None:
+        """Write the result for a block x (rows, width) into y."""
         edge = scratch("edge", len(x), 1)
         square = scratch("square", *x.shape)
         np.matmul(x, self.mean, out=edge)

@@ -25,11 +25,17 @@ class Pointwise:
         stride_h, stride_w = self.geometry.strides
         if (stride_h, stride_w) != (1, 1):
             x = x[:, ::stride_h, ::stride_w]
+        self.multiply(self.matrix, x, y, residual, part, parts)
+
+    def multiply(
+        self, matrix: Array, x: Array, y: Array, residual: Any, part: int, parts: int
+    ) -> None:
+        """The product of the pixels of x with a matrix in the place of the convolution's own."""
         epilogue = self.geometry.epilogue
-        channels, filters = self.matrix.shape
+        channels, filters = matrix.shape
         cost = y.shape[2] * (channels + filters)
         for block in share_of(cut(y.shape[0], y.shape[1], cost, BUDGET, parts), part, parts):
             out = block.of(y)
             pixels = np.ascontiguousarray(block.of(x)).reshape(-1, channels)
-            np.matmul(pixels, self.matrix, out=out.reshape(-1, filters))
+            np.matmul(pixels, matrix, out=out.reshape(-1, filters))
             epilogue(out, None if residual is None else block.of(residual))

@@ -159,7 +159,10 @@ def _fast(node: Node, inputs: Shapes, outputs: Shapes) -> Cost | None:
     if node.op_type == "Dense":
         macs = prod(x[:-1]) * weight.size
         return Cost(macs, 2 * macs + prod(y))
-    if node.op_type == "Conv":
+    if node.op_type == "Gate":
+        macs = x[0] * sum(layer["weight"].size for layer in node.attributes["layers"])
+        return Cost(macs, 2 * macs + prod(x))
+    if node.op_type in ("Conv", "ScaledConv"):
         kernel = weight.shape[: len(x) - 2]
         spatial = [
             (size + before + after - dilation * (k - 1) - 1) // stride + 1

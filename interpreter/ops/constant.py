@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from onnx import TensorProto
+from onnx.onnx_pb import TensorProto
 
 from ..registry import op
 from ..types import STRING, Array, dtype_of_enum

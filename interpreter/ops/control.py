@@ -38,19 +38,20 @@ def loop(
         raise ValueError("a Loop with neither M nor cond would never end: give it one of them")
     limit = None if M is None else int(_single(M, "M"))
     going = cond is None or bool(_single(cond, "cond"))
-    carried = list(v_initial)
-    elements: list[list[Array]] = [[] for _ in body.outputs[1 + len(carried) :]]
-    iteration = 0
+    trips = limit if cond is None else None
+    values: Sequence[Any] = v_initial
+    count = 1 + len(v_initial)
+    scanned = [_Scanned(value, trips) for value in body.outputs[count:]]
+    true, iteration = np.array(True), 0
     while going and (limit is None or iteration < limit):
-        condition, *values = body(np.array(iteration, np.int64), np.array(going), *carried)
-        carried = values[: len(carried)]
-        for collected, element in zip(elements, values[len(carried) :], strict=True):
-            collected.append(element)
+        results = body(np.array(iteration, np.int64), true, *values)
+        values = results[1:count]
+        for output, element in zip(scanned, results[count:], strict=True):
+            output.append(element)
         if cond is not None:
-            going = bool(_single(condition, "the body's condition"))
+            going = bool(_single(results[0], "the body's condition"))
         iteration += 1
-    scanned = zip(elements, body.outputs[1 + len(carried) :], strict=True)
-    return (*carried, *(_stack(collected, value) for collected, value in scanned))
+    return (*values, *(output.whole() for output in scanned))
 
 
 def _single(value: Array, name: str) -> Any:
@@ -59,21 +60,52 @@ def _single(value: Array, name: str) -> Any:
     return value.reshape(-1)[0]
 
 
-def _stack(elements: Sequence[Array], value: Value, axis: int = 0) -> Array:
-    """The elements along a new axis. Where there are none, the body's output says dtype and
-    shape; a dimension that it leaves open is 0."""
-    if not elements:
-        elements = [_empty_element(value)]
-        axis = normalise_axis(axis, elements[0].ndim + 1, "scan_output_axes")
-        return np.stack(elements, axis).take([], axis)
-    for number, element in enumerate(elements):
-        if element.shape != elements[0].shape or element.dtype != elements[0].dtype:
+class _Scanned:
+    """A scan output: the elements along a new axis, written to their places as they are made.
+
+    ``length`` is their number where it is known from the start. With ``prepend`` the first stands
+    at the end.
+    """
+
+    def __init__(
+        self, value: Value, length: int | None, axis: int = 0, prepend: bool = False
+    ) -> None:
+        self.value, self.length, self.axis, self.prepend = value, length, axis, prepend
+        self.count = 0
+        self.places: Array
+
+    def append(self, element: Array) -> None:
+        """Copy an element to its place."""
+        if not self.count:
+            self.places = self._room(16 if self.length is None else self.length, element)
+        elif element.shape != self.places.shape[1:] or element.dtype != self.places.dtype:
             raise ValueError(
-                f"the scan output '{value.name}' must keep its dtype and shape: it was "
-                f"{elements[0].dtype} {list(elements[0].shape)} at first, and is {element.dtype} "
-                f"{list(element.shape)} in iteration {number}"
+                f"the scan output '{self.value.name}' must keep its dtype and shape: it was "
+                f"{self.places.dtype} {list(self.places.shape[1:])} at first, and is "
+                f"{element.dtype} {list(element.shape)} in iteration {self.count}"
             )
-    return np.stack(elements, normalise_axis(axis, elements[0].ndim + 1, "scan_output_axes"))
+        elif self.count == len(self.places):
+            longer = self._room(2 * self.count, element)
+            longer[: self.count] = self.places
+            self.places = longer
+        self.places[self.count] = element
+        self.count += 1
+
+    def _room(self, length: int, element: Array) -> Array:
+        """An empty array whose first axis is the new one, which lies where the output has it."""
+        axis = normalise_axis(self.axis, element.ndim + 1, "scan_output_axes")
+        shape = (*element.shape[:axis], length, *element.shape[axis:])
+        places = np.moveaxis(np.empty(shape, element.dtype), axis, 0)
+        return places[::-1] if self.prepend else places
+
+    def whole(self) -> Array:
+        """The output. Where there are no elements, the body's output says dtype and shape; a
+        dimension that it leaves open is 0."""
+        if not self.count:
+            self.places = self._room(0, _empty_element(self.value))
+        places = self.places if self.count == len(self.places) else self.places[: self.count].copy()
+        axis = normalise_axis(self.axis, places.ndim, "scan_output_axes")
+        return np.moveaxis(places[::-1] if self.prepend else places, 0, axis)
 
 
 def _empty_element(value: Value) -> Array:
@@ -108,18 +140,15 @@ def scan(
     for x, axis, reverse in zip(inputs, axes, directions, strict=True):
         x = np.moveaxis(x, normalise_axis(axis, x.ndim, "scan_input_axes"), 0)
         sequences.append(x[::-1] if reverse else x)
-    states, elements = _run(body, states, sequences)
     outputs = body.outputs[len(states) :]
     axes = _flags(scan_output_axes, len(outputs), "scan_output_axes")
     directions = _flags(scan_output_directions, len(outputs), "scan_output_directions")
-    scanned = zip(elements, outputs, axes, directions, strict=True)
-    return (
-        *states,
-        *(
-            _stack(collected[::-1] if prepend else collected, value, axis)
-            for collected, value, axis, prepend in scanned
-        ),
-    )
+    scanned = [
+        _Scanned(value, len(sequences[0]), axis, bool(prepend))
+        for value, axis, prepend in zip(outputs, axes, directions, strict=True)
+    ]
+    last = _run(body, states, sequences, scanned)
+    return (*last, *(output.whole() for output in scanned))
 
 
 def _split(values: Sequence[Array], num_scan_inputs: int) -> tuple[list[Array], list[Array]]:
@@ -144,19 +173,19 @@ def _flags(given: Sequence[int] | None, count: int, name: str) -> Sequence[int]:
 
 
 def _run(
-    body: Body, states: list[Array], sequences: Sequence[Array]
-) -> tuple[list[Array], list[list[Array]]]:
-    """Scan along the first axis; returns the last states, and for each scan output its elements."""
+    body: Body, states: Sequence[Array], sequences: Sequence[Array], scanned: Sequence[_Scanned]
+) -> Sequence[Array]:
+    """Scan along the first axis; returns the last states."""
     lengths = [len(x) for x in sequences]
     if len(set(lengths)) > 1:
         raise ValueError(f"all scan inputs must have one length, and have {lengths}")
-    elements: list[list[Array]] = [[] for _ in body.outputs[len(states) :]]
+    count = len(states)
     for t in range(lengths[0]):
-        values = body(*states, *(x[t, ...] for x in sequences))
-        states = values[: len(states)]
-        for collected, element in zip(elements, values[len(states) :], strict=True):
-            collected.append(element)
-    return states, elements
+        results = body(*states, *[x[t, ...] for x in sequences])
+        states = results[:count]
+        for output, element in zip(scanned, results[count:], strict=True):
+            output.append(element)
+    return states
 
 
 @op("Scan", since=8)
@@ -191,28 +220,28 @@ def scan_8(
             f"{[len(state) for state in states]}"
         )
     finals = [state.copy() for state in states]
-    outputs: list[list[list[Array]]] = [[] for _ in body.outputs[len(states) :]]
+    outputs = [(value, list[_Scanned]()) for value in body.outputs[len(states) :]]
     for item, length in enumerate(lengths):
         used = [x[item, :length] for x in inputs]
         used = [x[::-1] if flag else x for x, flag in zip(used, reverse, strict=True)]
-        last, elements = _run(body, [state[item, ...] for state in states], used)
+        scanned = [_Scanned(value, length) for value, _ in outputs]
+        last = _run(body, [state[item, ...] for state in states], used, scanned)
         for final, value in zip(finals, last, strict=True):
             final[item] = value
-        for collected, own in zip(outputs, elements, strict=True):
-            collected.append(own)
-    named = zip(outputs, body.outputs[len(states) :], strict=True)
-    return (*finals, *(_pad(items, longest, value) for items, value in named))
+        for (_, items), own in zip(outputs, scanned, strict=True):
+            items.append(own)
+
+    padded = ([own.whole() for own in items or [_Scanned(value, 0)]] for value, items in outputs)
+    return (*finals, *(_pad(items, batch, longest) for items in padded))
 
 
-def _pad(items: Sequence[Sequence[Array]], longest: int, value: Value) -> Array:
-    """The items' scan elements as [batch, longest, ...], with 0 behind each item's end."""
-    element = next((own[0] for own in items if own), None)
-    if element is None:
-        element = _empty_element(value)
-    padded = np.zeros((len(items), longest, *element.shape), element.dtype)
-    for row, own in zip(padded, items, strict=True):
-        if own:
-            row[: len(own)] = _stack(own, value)
+def _pad(items: Sequence[Array], batch: int, longest: int) -> Array:
+    """The items' scan outputs as [batch, longest, ...], with 0 behind each item's end."""
+    like = max(items, key=len)  # an item without elements may not know their shape
+    padded = np.zeros((batch, longest, *like.shape[1:]), like.dtype)
+    for row, own in zip(padded, items, strict=False):
+        if len(own):
+            row[: len(own)] = own
     return padded
 
 

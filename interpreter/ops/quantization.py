@@ -182,10 +182,14 @@ def dynamic_quantize_linear(x: Array) -> tuple[Array, Array, Array]:
     ``y_scale = (max - min) / 255`` and ``y_zero_point = round(-min / y_scale)``, both
     scalars. Where all is 0 the scale is 1, as in onnxruntime: the formula divides by 0.
     """
+    scale, zero_point = range_of(x)
+    return quantize(x, scale, zero_point, zero_point.dtype), scale, zero_point
+
+
+def range_of(x: Array) -> tuple[Array, Array]:
+    """DynamicQuantizeLinear's scale [float32] and zero point [uint8] for x, both scalars."""
     least = np.fmin.reduce(x, axis=None, initial=0)
     greatest = np.fmax.reduce(x, axis=None, initial=0)
-    scale = np.asarray((greatest - least) / np.float32(255), dtype=np.float32)
-    if greatest == least:
-        scale = np.ones_like(scale)
-    zero_point = np.asarray(np.rint(np.clip(-least / scale, 0, 255))).astype(np.uint8)
-    return quantize(x, scale, zero_point, zero_point.dtype), scale, zero_point
+    scale = np.float32(1) if greatest == least else (greatest - least) / np.float32(255)
+    zero_point = np.rint(np.fmin(np.fmax(-least / scale, 0), 255))
+    return np.asarray(scale, np.float32), np.asarray(zero_point).astype(np.uint8)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from onnx import TensorProto
+from onnx.onnx_pb import TensorProto
 
 from ..registry import op
 from ..types import Array, Dtype, dtype_of_enum

@@ -10,14 +10,21 @@ import numpy as np
 from ..fast import FAST
 from ..graph import Graph
 from .activations import find_gelu, find_silu
+from .attention import find_attention
 from .cleanup import drop_dead, drop_identities
 from .constants import fold_constants
+from .excitation import join_gates, scale_matrices
 from .fuse import fold_pads, fuse_epilogues
+from .grid import join_quantization
+from .hoist import hoist
 from .layout import channels_last
 from .loops import simplify_loops
 from .products import find_spatial_mean, make_dense, make_rows
+from .quantized import centre_quantized
 from .recurrent import join_recurrent
 from .recurrent_loops import find_recurrent
+from .normalization import find_layer_normalization, find_softmax
+from .rows import join_rows
 from .scale import fold_scale
 from .subgraphs import rewrite_subgraphs
 
@@ -30,20 +37,29 @@ PASSES: tuple[Pass, ...] = (
     fold_scale,
     find_silu,
     find_gelu,
+    find_softmax,
+    find_layer_normalization,
     simplify_loops,
     rewrite_subgraphs,
     find_recurrent,
+    hoist,
     drop_dead,
     join_recurrent,
+    join_quantization,
+    centre_quantized,
     channels_last,
     make_dense,
     make_rows,
+    find_attention,
     drop_identities,
     find_spatial_mean,
     fold_pads,
     drop_dead,
     fuse_epilogues,
+    join_gates,
+    scale_matrices,
     drop_dead,
+    join_rows,
 )
 """In the order in which they run."""
 

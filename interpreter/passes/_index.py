@@ -84,6 +84,22 @@ def rebuild(
     )
 
 
+_MOVES = frozenset("Concat Expand Identity Reshape Slice Squeeze Transpose Unsqueeze".split())
+"""Operators whose output holds elements of their first input, or, of Concat, of all."""
+
+
+def is_zero(name: str, index: Index) -> bool:
+    """Whether a value is seen to be 0 everywhere, whatever its shape."""
+    value = index.constants.get(name)
+    if value is not None:
+        return value.dtype.kind in "fiub" and not value.any()
+    node = index.maker(name)
+    if node is None or node.domain or node.op_type not in _MOVES:
+        return False
+    moved = node.inputs if node.op_type == "Concat" else node.inputs[:1]
+    return all(is_zero(each, index) for each in moved)
+
+
 def rename_inputs(nodes: Iterable[Node], names: Mapping[str, str]) -> list[Node]:
     """The nodes reading the new names in place of the old, in their subgraphs too."""
     return [_renamed(node, names) for node in nodes]

@@ -107,7 +107,8 @@ def _same_rank(one: str, other: str, index: Index) -> bool:
     return index.rank(one) is not None and index.rank(one) == index.rank(other)
 
 
-def _scalar(name: str, index: Index) -> float | None:
+def scalar(name: str, index: Index) -> float | None:
+    """A constant of one element as a number, None of anything else."""
     array = index.constants.get(name)
     return float(array.reshape(-1)[0]) if array is not None and array.size == 1 else None
 
@@ -123,9 +124,9 @@ def _scaled(name: str, index: Index) -> tuple[str, float]:
             name, factor = node.inputs[0], -factor
             continue
         first, second = node.inputs
-        number = _scalar(second, index)
+        number = scalar(second, index)
         if number is None and node.op_type == "Mul":
-            first, number = second, _scalar(first, index)
+            first, number = second, scalar(first, index)
         if not number:
             return name, factor
         name, factor = first, factor * number if node.op_type == "Mul" else factor / number
@@ -138,8 +139,8 @@ def _is_one_plus(node: Node, erf: str, factor: float, index: Index) -> bool:
     first, second = node.inputs
     if node.op_type == "Add":
         other = second if first == erf else first
-        return factor > 0 and _scalar(other, index) == 1
-    return factor < 0 and second == erf and _scalar(first, index) == 1
+        return factor > 0 and scalar(other, index) == 1
+    return factor < 0 and second == erf and scalar(first, index) == 1
 
 
 def _half_product(position: int, source: str, index: Index) -> int | None:
@@ -152,7 +153,7 @@ def _half_product(position: int, source: str, index: Index) -> int | None:
         if node is None or node.domain or node.op_type != "Mul" or set(node.inputs) == {value}:
             return None
         other = node.inputs[1] if node.inputs[0] == value else node.inputs[0]
-        number = _scalar(other, index)
+        number = scalar(other, index)
         if number is not None:
             factor *= number
         else:

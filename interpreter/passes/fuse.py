@@ -13,8 +13,10 @@ from ..types import TensorType
 from ._index import Index, rebuild
 from .activations import activation_of
 
-_MONOTONE = ("", "Relu", "Clip", "Sigmoid", "Tanh")
+_MONOTONE = ("", "Relu", "Clip", "Sigmoid", "Tanh", "Quantize")
 """Activations before which a max pool may be taken: f(max(a, b)) = max(f(a), f(b))."""
+
+_FUSED = ("Conv", "QuantizedConv", "Dense", "Affine")
 
 
 def fold_pads(graph: Graph) -> Graph:
@@ -58,7 +60,7 @@ def _fuse_once(graph: Graph) -> Graph:
     index = Index(graph)
     changes: dict[int, Sequence[Node]] = {}
     for position, node in enumerate(graph.nodes):
-        if node.domain != FAST or node.op_type not in ("Conv", "Dense", "Affine"):
+        if node.domain != FAST or node.op_type not in _FUSED:
             continue
         after = index.only_reader(node.outputs[0])
         if after is None or after in changes or position in changes:
@@ -73,6 +75,9 @@ def _fuse_once(graph: Graph) -> Graph:
 def _fuse(node: Node, after: Node, index: Index) -> Node | None:
     """The node with the one after it inside, None where they do not go together."""
     attributes = dict(node.attributes)
+    if node.op_type == "QuantizedConv":
+        is_pool = after.domain == FAST and after.op_type == "MaxPool"
+        return _fuse_pool(node, after, "max") if is_pool and attributes["pieces"] == 1 else None
     found = activation_of(after, index)
     if found is not None:
         if attributes.get("activation") or after.inputs[0] != node.outputs[0]:
@@ -81,6 +86,8 @@ def _fuse(node: Node, after: Node, index: Index) -> Node | None:
             return None
         if attributes.get("pool") == "average" or not index.is_float32(node.outputs[0]):
             return None
+        if found.kind == "Quantize" and node.op_type == "Conv" and not _is_rounded(node, index):
+            return None  # it would hide the NaN by which Winograd knows an infinite input
         attributes["activation"] = found.kind
         attributes["activation_parameters"] = found.parameters
         return replace(node, attributes=attributes)
@@ -97,6 +104,14 @@ def _fuse(node: Node, after: Node, index: Index) -> Node | None:
     if node.op_type == "Conv" and after.domain == FAST and after.op_type == "AveragePool":
         return _fuse_pool(node, after, "average")
     return None
+
+
+def _is_rounded(node: Node, index: Index) -> bool:
+    """Whether the node's input was quantised, and is finite therefore."""
+    before = index.maker(node.inputs[0])
+    while before is not None and before.op_type in ("MaxPool", "Reshape", "Transpose"):
+        before = index.maker(before.inputs[0])
+    return before is not None and before.attributes.get("activation") == "Quantize"
 
 
 def _fuse_add(node: Node, after: Node, index: Index) -> Node | None:

@@ -31,6 +31,7 @@ _ELEMENTWISE = frozenset(
     "ThresholdedRelu Gelu Mish Swish Abs Neg Exp Log Sqrt Reciprocal Floor Ceil Erf Cast Identity "
     "Add Sub Mul Div Max Min Pow Sum Mean Where Not And Or Greater Less Equal".split()
 )
+_FAST_ELEMENTWISE = frozenset("Activation DynamicQuantize Integers QuantizedAdd".split())
 
 
 def channels_last(graph: Graph) -> Graph:
@@ -65,9 +66,11 @@ class _Sweep:
         }
         for node in self.graph.nodes:
             rule = rules.get(node.op_type) if not node.domain else None
-            elementwise = ("Activation",) if node.domain == FAST else _ELEMENTWISE
+            elementwise = _FAST_ELEMENTWISE if node.domain == FAST else _ELEMENTWISE
             if node.domain in ("", FAST) and node.op_type in elementwise:
                 rule = self.elementwise
+            if node.domain == FAST and node.op_type == "DynamicRange":
+                rule = self.dynamic_range
             if rule is None or not rule(node):
                 self.keep(node)
         for value in self.graph.outputs:
@@ -160,7 +163,7 @@ class _Sweep:
         assert channels.shape is not None
         if channels.shape[1] != weight.shape[1] * group:
             return False  # the plain kernel says what is wrong
-        pads = self.pads(node, kernel, strides, dilations)
+        pads = pads_of(node, self.index, kernel, strides, dilations)
         if pads is None:
             return False
         return self.emit(
@@ -175,35 +178,6 @@ class _Sweep:
             group=group,
         )
 
-    def pads(
-        self,
-        node: Node,
-        kernel: Sequence[int],
-        strides: Sequence[int],
-        dilations: Sequence[int],
-    ) -> tuple[int, int, int, int] | None:
-        """The node's pads as numbers, None where they depend on a size that is not known."""
-        auto = node.attributes.get("auto_pad", "NOTSET")
-        if auto == "NOTSET":
-            pads = tuple(node.attributes.get("pads", (0, 0, 0, 0)))
-            return pads if len(pads) == 4 and min(pads) >= 0 else None
-        if auto == "VALID":
-            return (0, 0, 0, 0)
-        known = self.index.tensor(node.inputs[0])
-        assert known is not None
-        assert known.shape is not None
-        before, after = [], []
-        for axis in range(2):
-            size = known.shape[2 + axis]
-            if not isinstance(size, int):
-                return None
-            span = (kernel[axis] - 1) * dilations[axis] + 1
-            total = max(0, (-(-size // strides[axis]) - 1) * strides[axis] + span - size)
-            small, large = total // 2, total - total // 2
-            before.append(small if auto == "SAME_UPPER" else large)
-            after.append(large if auto == "SAME_UPPER" else small)
-        return before[0], before[1], after[0], after[1]
-
     def pool(self, node: Node) -> bool:
         attributes = node.attributes
         if (
@@ -217,7 +191,7 @@ class _Sweep:
         strides = tuple(attributes.get("strides", (1, 1)))
         if len(kernel) != 2:
             return False  # it fails when it runs, with a message that names the node
-        pads = self.pads(node, kernel, strides, (1, 1))
+        pads = pads_of(node, self.index, kernel, strides, (1, 1))
         if pads is None or any(pad >= size for pad, size in zip(pads, kernel * 2, strict=True)):
             return False  # a window of padding alone has rules of its own
         options: dict[str, Any] = {"kernel_shape": kernel, "strides": strides, "pads": pads}
@@ -368,8 +342,18 @@ class _Sweep:
         self.nodes.append(Node("Reshape", (pooled, extra), node.outputs, name=node.name, opset=14))
         return True
 
+    def dynamic_range(self, node: Node) -> bool:
+        """The range of an image's values, in whichever order they are."""
+        if node.inputs[0] not in self.twins:
+            return False
+        self.nodes.append(replace(node, inputs=(self.twins[node.inputs[0]],)))
+        return True
+
     def elementwise(self, node: Node) -> bool:
-        """Follow where all images have twins; constants are turned, scalars stay."""
+        """Follow where all images have twins; constants are turned, scalars stay.
+
+        What is one number a channel is turned when it runs: no element changes its place.
+        """
         names = [name for name in node.inputs if name]
         if len(node.outputs) != 1 or "axis" in node.attributes or "broadcast" in node.attributes:
             return False
@@ -385,7 +369,12 @@ class _Sweep:
             array = self.index.constants.get(name)
             if array is None:
                 known = self.index.tensor(name)
-                if known is None or known.shape is None or len(known.shape) > 1:
+                if known is None or known.shape is None:
+                    return False
+                if len(known.shape) == 4 and known.shape[2:] == (1, 1):
+                    inputs.append(self.last(name))
+                    continue
+                if len(known.shape) > 1:
                     return False
                 if len(known.shape) == 1 and known.shape != (1,):
                     return False
@@ -401,6 +390,39 @@ class _Sweep:
             self.constants[extra] = np.ascontiguousarray(turned)
             inputs.append(extra)
         return self.emit(node, node.op_type, inputs, domain=node.domain, **node.attributes)
+
+
+def pads_of(
+    node: Node,
+    index: Index,
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+) -> tuple[int, int, int, int] | None:
+    """The pads of a node on images [N, C, H, W] as numbers: top, left, bottom, right.
+
+    None where they depend on a size that is not known, or are not four from 0 on.
+    """
+    auto = node.attributes.get("auto_pad", "NOTSET")
+    if auto == "NOTSET":
+        pads = tuple(node.attributes.get("pads", (0, 0, 0, 0)))
+        return pads if len(pads) == 4 and min(pads) >= 0 else None
+    if auto == "VALID":
+        return (0, 0, 0, 0)
+    known = index.tensor(node.inputs[0])
+    assert known is not None
+    assert known.shape is not None
+    before, after = [], []
+    for axis in range(2):
+        size = known.shape[2 + axis]
+        if not isinstance(size, int):
+            return None
+        span = (kernel[axis] - 1) * dilations[axis] + 1
+        total = max(0, (-(-size // strides[axis]) - 1) * strides[axis] + span - size)
+        small, large = total // 2, total - total // 2
+        before.append(small if auto == "SAME_UPPER" else large)
+        after.append(large if auto == "SAME_UPPER" else small)
+    return before[0], before[1], after[0], after[1]
 
 
 def _transpose(source: str, target: str, perm: tuple[int, ...]) -> Node:

@@ -3,7 +3,7 @@ counters, and the condition of a loop that runs a fixed number of times."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -48,8 +48,13 @@ def simplify_loops(graph: Graph) -> Graph:
 
 
 def is_loop(node: Node) -> bool:
-    """Whether it is the standard's Loop."""
-    return node.op_type == "Loop" and not node.domain
+    """Whether it is the standard's Loop, with a body that fits it (one that does not is refused
+    when it runs)."""
+    if node.op_type != "Loop" or node.domain:
+        return False
+    body, carried = body_of(node), max(0, len(node.inputs) - 2)
+    fits = len(body.inputs) == 2 + carried and len(body.outputs) >= 1 + carried
+    return fits and len(node.outputs) < len(body.outputs) and any(node.outputs)
 
 
 def body_of(node: Node) -> Graph:
@@ -78,6 +83,16 @@ def inner_index(node: Node, outer: Mapping[str, Array]) -> Index:
     return Index(replace(body, initializers={**taken, **body.initializers}))
 
 
+def _names(graph: Graph) -> Iterator[str]:
+    """All names that a graph and those inside it give to values."""
+    yield from (value.name for value in graph.inputs)
+    yield from graph.initializers
+    for node in graph.nodes:
+        yield from node.outputs
+        for inner in node.subgraphs:
+            yield from _names(inner)
+
+
 def source(name: str, index: Index) -> str:
     """The value that a name stands for, behind Identity."""
     while (maker := index.maker(name)) is not None and maker.op_type == "Identity":
@@ -104,7 +119,7 @@ def _without_unchanged(node: Node) -> tuple[Node, list[Node]]:
     """Carried values that never change are read from outside; what stands for their outputs."""
     body = body_of(node)
     index = Index(body)
-    own = {value.name for value in body.inputs} | body.initializers.keys() | index.producer.keys()
+    own = set(_names(body))
     names: dict[str, str] = {}
     behind: list[Node] = []
     gone: set[int] = set()
@@ -179,6 +194,8 @@ def _without_condition(node: Node, index: Index) -> tuple[Node, dict[str, Array]
     Returns the constants that it reads too: a new M, where the condition ends the loop earlier.
     """
     inner = inner_index(node, index.constants)
+    if _runs_to_its_limit(node, index, inner):
+        return _unconditional(node), {}
     limit, given = (index.constants.get(name) for name in node.inputs[:2])
     if not node.inputs[1]:
         return _unconditional(node), {}
@@ -226,3 +243,59 @@ def _conditions(inner: Index, limit: int) -> Array | None:
     if result.dtype != np.bool_:
         return None
     return np.broadcast_to(result, (max(limit, 0),))
+
+
+def _runs_to_its_limit(node: Node, index: Index, inner: Index) -> bool:
+    """Whether a loop whose M is only known when it runs ends by that: its condition before it is
+    0 < M, and in iteration i no more than i < M and i + 1 < M.
+
+    They may be compared as float32, as tf2onnx does, which is exact up to 2**24 iterations.
+    """
+    limit = _number(node.inputs[0], index)
+    if not limit or limit in index.constants:
+        return False
+    body = inner.graph
+    count = body.inputs[0].name
+
+    def allowed(name: str, within: Index, first: Callable[[str], bool]) -> bool:
+        maker = within.maker(source(name, within))
+        if maker is None or maker.domain:
+            return False
+        if maker.op_type == "And":
+            return all(allowed(each, within, first) for each in maker.inputs)
+        if maker.op_type != "Less":
+            return False
+        low, high = (_number(each, within) for each in maker.inputs)
+        return first(low) and _number(high, index) == limit
+
+    def is_zero(name: str) -> bool:
+        value = index.constants.get(name)
+        return value is not None and not value.shape and value == 0
+
+    def is_next(name: str) -> bool:
+        maker = inner.maker(name)
+        if maker is not None and maker.op_type == "Add" and not maker.domain:
+            parts = [_number(each, inner) for each in maker.inputs]
+            ones = [inner.constants.get(each) for each in parts if each != count]
+            return (
+                count in parts
+                and all(one is not None and not one.shape and one == 1 for one in ones)
+                and len(ones) == 1
+            )
+        return name == count
+
+    given = index.constants.get(node.inputs[1])
+    starts = allowed(node.inputs[1], index, is_zero) if given is None else bool(given.all())
+    return starts and allowed(body.outputs[0].name, inner, is_next)
+
+
+def _number(name: str, index: Index) -> str:
+    """The value that a number stands for, behind Casts to types that hold it."""
+    while (maker := index.maker(name)) is not None and maker.op_type in ("Cast", "Identity"):
+        if maker.op_type == "Cast" and maker.attributes["to"] not in _NUMBERS:
+            break
+        name = maker.inputs[0]
+    return name
+
+
+_NUMBERS = {*_INTEGERS, *(enum_of_dtype(np.dtype(kind)) for kind in (np.float32, np.float64))}

@@ -13,7 +13,8 @@ from ..fast import FAST
 from ..fast.recurrent_cells import Weights, gates_of
 from ..graph import Graph, Node
 from ..types import Dim
-from ._index import Index, rebuild
+from ._index import Index, is_zero, rebuild
+from .cleanup import drop_dead
 
 MAX_TABLE = 64 * 2**20
 """Bytes above which a lookup is not joined with the projection behind it."""
@@ -28,7 +29,7 @@ _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 def join_recurrent(graph: Graph) -> Graph:
     """Replace recurrent nodes by fast ones, and let those take in their neighbours."""
-    graph = _replace_nodes(graph)
+    graph = drop_dead(_replace_nodes(graph))  # what only made initial states of 0
     for rewrite in (_absorb_outputs, _absorb_batch_first, _absorb_transpose, _absorb_lookup):
         graph = rewrite(graph)
     while True:
@@ -53,19 +54,34 @@ def _replace_nodes(graph: Graph) -> Graph:
         attributes = _fast_attributes(node, index)
         if attributes is None:
             continue
-        inputs = [node.inputs[0], _input(node, 5), _input(node, 6)]
+        states = [_initial(node, place, index) for place in (5, 6)]
+        inputs = [node.inputs[0], *states]
         while not inputs[-1]:
             inputs.pop()
+        read = index.readers.keys() | index.outputs
         changes[position] = (
             replace(
                 node,
                 op_type="Recurrent",
                 domain=FAST,
                 inputs=tuple(inputs),
+                outputs=tuple(name if name in read else "" for name in node.outputs),
                 attributes=attributes,
             ),
         )
     return rebuild(graph, changes) if changes else graph
+
+
+def _initial(node: Node, place: int, index: Index) -> str:
+    """An initial state, "" where it is 0 as without one: exporters spell the zeros out."""
+    name, x = _input(node, place), index.tensor(node.inputs[0])
+    known, weights = index.tensor(name), index.constants[node.inputs[2]]
+    if not name or x is None or known is None or x.shape is None or known.shape is None:
+        return name
+    directions, _, hidden = weights.shape
+    samples = x.shape[1] if len(x.shape) == 3 else None
+    fits = samples is not None and known.shape == (directions, samples, hidden)
+    return "" if fits and is_zero(name, index) else name
 
 
 def _fast_attributes(node: Node, index: Index) -> dict[str, Any] | None:
@@ -101,7 +117,8 @@ def _fast_attributes(node: Node, index: Index) -> dict[str, Any] | None:
         return None
     if given.get("hidden_size", hidden) != hidden:
         return None
-    wanted = tuple(bool(name) for name in node.outputs)
+    read = index.readers.keys() | index.outputs
+    wanted = tuple(name in read for name in node.outputs)
     return {
         "kind": kind,
         "layers": (Weights(W, R, B),),

@@ -12,13 +12,14 @@ import numpy as np
 
 from ..graph import Graph, Node
 from ..types import Array, Dim, TensorType, Type
-from ._index import Index
+from ._index import Index, is_zero
 from .cells import Body, Cell
 from .cleanup import drop_dead, drop_identities
 from .loops import body_of, inner_index, is_loop, padded, source
 from .reversals import (
     OPSET,
     Change,
+    dim_of,
     drop_reversals,
     is_reversal,
     join_directions,
@@ -86,15 +87,14 @@ def _recurrent(position: int, node: Node, index: Index) -> Change | None:
     if cell is None or x is None:
         return None
     sizes = _sizes(cell)
-    shape, trips = shape_of(x, index), index.constants.get(node.inputs[0])
-    known = index.tensor(x)
-    if sizes is None or shape is None or known is None or trips is None or trips.size != 1:
+    shape, trips, known = shape_of(x, index), dim_of(node.inputs[0], index), index.tensor(x)
+    if sizes is None or shape is None or known is None or trips is None:
         return None
     dtypes = {part.dtype for gate in cell.gates for part in gate.parts if part is not None}
     if dtypes != {known.dtype} or known.dtype not in (np.float32, np.float64):
         return None
     inputs, hidden = sizes
-    if len(shape) != 3 or shape[0] != trips.reshape(-1)[0] or shape[2] != inputs or not shape[0]:
+    if len(shape) != 3 or shape[0] != trips or shape[2] != inputs or not shape[0]:
         return None
     if shape[1] is None or shape_of(h, index) != (shape[1], hidden):
         return None
@@ -143,15 +143,15 @@ def _replacement(
     read += [change.constant(value, title, k) for value, k in ((W, "W"), (R, "R"), (B, "B"))]
     nodes: list[Node] = []
     first = change.constant([0], title, "first")
-    if not _is_zero(node.inputs[2], index):
+    if not is_zero(node.inputs[2], index):
         read += ["", f"{title}/initial_h"]
         nodes.append(Node("Unsqueeze", (node.inputs[2], first), (read[-1],), opset=OPSET))
-    # Whoever reads the last element alone reads the last state.
+    # Whoever reads the last element alone reads the last state, where there surely is one.
     taken = {
         place
         for name in scans
         for place in index.readers.get(name, ())
-        if slice_of(index.graph.nodes[place], index) == (-1, None, 1)
+        if slice_of(index.graph.nodes[place], index) == (-1, None, 1) and isinstance(shape[0], int)
     }
     for place in taken:
         outputs = index.graph.nodes[place].outputs
@@ -196,12 +196,3 @@ def _options(cell: Cell) -> dict[str, object]:
     if cell.op_type == "RNN":
         return {"activations": (cell.activation,)}
     return {"linear_before_reset": int(cell.linear_before_reset)}
-
-
-def _is_zero(name: str, index: Index) -> bool:
-    """Whether a value is 0 everywhere."""
-    node = index.maker(name)
-    if node is not None and node.op_type == "Expand" and not node.domain:
-        name = node.inputs[0]
-    value = index.constants.get(name)
-    return value is not None and not value.any()

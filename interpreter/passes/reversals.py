@@ -68,30 +68,36 @@ def _is_whole(node: Node, index: Index) -> bool:
     spread = index.maker(node.inputs[1])
     if spread is None or spread.domain or spread.op_type != "Expand":
         return False
-    return [_dim(name, index) for name in spread.inputs] == [x[0], x[1]]
+    return [dim_of(name, index) for name in spread.inputs] == [x[0], x[1]]
 
 
-def _dim(name: str, index: Index) -> Dim:
+def dim_of(name: str, index: Index) -> Dim:
     """The dimension that a value is, taken from the shape of another; None for other values."""
     value = index.constants.get(name)
     if value is not None:
         return int(value.reshape(-1)[0]) if value.size == 1 else None
-    taken = index.maker(name)
-    if (
-        taken is None
-        or taken.domain
-        or taken.op_type != "Gather"
-        or taken.attributes.get("axis", 0)
-    ):
+    node = index.maker(name)
+    if node is None or node.domain:
         return None
-    shape, place = index.maker(taken.inputs[0]), index.constants.get(taken.inputs[1])
+    if node.op_type in ("Cast", "Squeeze", "Identity"):
+        return dim_of(node.inputs[0], index)
+    place = slice_of(node, index)
+    if place is not None and place[0] is not None and place[1:] == (place[0] + 1, 1):
+        axis = place[0]
+    elif node.op_type == "Gather" and not node.attributes.get("axis", 0):
+        which = index.constants.get(node.inputs[1])
+        if which is None or which.size != 1:
+            return None
+        axis = int(which.reshape(-1)[0])
+    else:
+        return None
+    shape = index.maker(node.inputs[0])
+    while shape is not None and shape.op_type == "Cast":
+        shape = index.maker(shape.inputs[0])
     if shape is None or shape.domain or shape.op_type != "Shape" or shape.attributes:
         return None
     dims = shape_of(shape.inputs[0], index)
-    if dims is None or place is None or place.size != 1:
-        return None
-    axis = int(place.reshape(-1)[0])
-    return dims[axis] if -len(dims) <= axis < len(dims) else None
+    return dims[axis] if dims is not None and -len(dims) <= axis < len(dims) else None
 
 
 def shape_of(name: str, index: Index) -> tuple[Dim, ...] | None:

@@ -12,7 +12,7 @@ import onnx
 import pytest
 from click.testing import CliRunner
 
-from scratch_onnx.cli import cli
+from scratch_onnx.commands import cli
 
 pytestmark = pytest.mark.tensorflow
 

@@ -13,7 +13,7 @@ from small_models import COMMAND
 @pytest.fixture
 def call():
     """Run the command line in this process; gives click's result."""
-    from scratch_onnx.cli import cli
+    from scratch_onnx.commands import cli
 
     def run(*arguments, **options):
         return CliRunner().invoke(cli, [str(a) for a in arguments], **options)

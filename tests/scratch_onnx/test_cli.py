@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import click
@@ -12,8 +13,8 @@ import numpy as np
 import pytest
 from small_models import COMMAND, ROWS, linear, saved, saved_array, sparse_array
 
-import scratch_onnx.cli
-from scratch_onnx.cli import COMMANDS, cli
+import scratch_onnx.commands
+from scratch_onnx.commands import COMMANDS, cli
 from scratch_onnx.interpreter.errors import RunError
 
 
@@ -86,7 +87,7 @@ def raising(error):
 def test_every_error_is_one_line(monkeypatch, call, error, line):
     monkeypatch.setitem(COMMANDS, "run", ("a:b", "help"))
     monkeypatch.setattr(
-        scratch_onnx.cli, "import_module", lambda _: type("module", (), {"b": raising(error)})
+        scratch_onnx.commands, "import_module", lambda _: type("module", (), {"b": raising(error)})
     )
     result = call("run")
     assert result.exit_code == 1
@@ -98,7 +99,7 @@ def test_a_missing_extra_is_one_line(monkeypatch, call):
     def missing(_):
         raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
 
-    monkeypatch.setattr(scratch_onnx.cli, "import_module", missing)
+    monkeypatch.setattr(scratch_onnx.commands, "import_module", missing)
     result = call("export", "model.keras")
     assert result.exit_code == 1
     assert result.stderr == (
@@ -113,7 +114,9 @@ def test_an_extra_that_is_missed_later_is_named_too(monkeypatch, call):
         raise ModuleNotFoundError("No module named 'netron'", name="netron")
 
     monkeypatch.setitem(COMMANDS, "view", ("a:b", "help"))
-    monkeypatch.setattr(scratch_onnx.cli, "import_module", lambda _: type("m", (), {"b": command}))
+    monkeypatch.setattr(
+        scratch_onnx.commands, "import_module", lambda _: type("m", (), {"b": command})
+    )
     assert call("view").stderr == (
         "Error: 'view' needs netron, which is not installed: pip install 'scratch-onnx[view]'\n"
     )
@@ -132,6 +135,25 @@ def test_a_broken_pipe_is_silent(tmp_path):
         running.stdout.close()
         errors = running.stderr.read()
     assert errors == b""
+
+
+@pytest.mark.parametrize("package", ["click", "numpy", "onnx"])
+def test_an_interrupt_while_packages_are_imported_is_one_line(package):
+    """As when Ctrl-C is pressed in the first moments."""
+    script = (
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == '{package}':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "from scratch_onnx.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "run", "a.onnx", "x.npy"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr.strip()) == (130, "Interrupted.")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")

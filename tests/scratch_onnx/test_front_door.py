@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,52 @@ def test_a_run_loads_no_framework_and_nothing_that_it_does_not_use(tmp_path):
     assert not any(name.startswith(f"scratch_onnx.{other}") for name in loaded for other in others)
 
 
+def test_a_run_loads_onnx_in_part(tmp_path):
+    from small_models import ROWS, linear, saved, saved_array
+
+    loaded = modules_after("run", saved(tmp_path, linear()), saved_array(tmp_path, ROWS))
+    assert "onnx.onnx_cpp2py_export" in loaded
+    assert not loaded & {"onnx.helper", "onnx.checker", "importlib.metadata", "zipfile"}
+
+
 def test_help_imports_no_command():
     loaded = modules_after("--help")
     assert not any(name.startswith("scratch_onnx.commands.") for name in loaded)
+    assert not {name.partition(".")[0] for name in loaded} & {"numpy", "rich"}
+    assert not any(name.startswith("onnx.") for name in loaded)
+
+
+@pytest.mark.parametrize("package", ["scratch_onnx", "scratch_onnx.interpreter"])
+def test_the_package_itself_loads_nothing(package):
+    script = f"import sys, {package}; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", script], text=True).split()
+    assert not {"numpy", "onnx", "click"} & {name.partition(".")[0] for name in loaded}
+
+
+def test_what_is_loaded_lazily_is_there():
+    import scratch_onnx.interpreter as interpreter
+
+    for name in interpreter.__all__:
+        assert getattr(interpreter, name).__name__ == name
+    assert dir(interpreter) == sorted(interpreter.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'tain'"):
+        interpreter.tain  # noqa: B018
+
+
+def test_onnx_loaded_in_part_becomes_whole_when_it_is_asked():
+    script = (
+        "import sys\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from scratch_onnx.light_onnx import use_light_onnx\n"
+        "use_light_onnx()\n"
+        "import onnx, onnx.onnx_pb\n"
+        "assert 'onnx.helper' not in sys.modules\n"
+        "with ThreadPoolExecutor(4) as pool:\n"
+        "    found = list(pool.map(lambda name: getattr(onnx, name), ['helper'] * 4))\n"
+        "from onnx import ModelProto, numpy_helper\n"
+        "assert ModelProto is onnx.onnx_pb.ModelProto\n"
+        "assert not hasattr(onnx, 'nothing')\n"
+        "print(onnx.__version__, *{module.__name__ for module in found})\n"
+    )
+    said = subprocess.check_output([sys.executable, "-c", script], text=True).split()
+    assert said == [version("onnx"), "onnx.helper"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -15,9 +16,19 @@ from ..recurrent import Layer
 from .quantized_matmul import dynamic_quantize_matmul
 
 
+class Matrix(Protocol):
+    """One direction's weights [K, 4H] of 8 bits, by which x [float32] is multiplied quantised."""
+
+    def product(self, x: Array, bias: Array | None = None) -> Array:
+        """``x @ weights + bias``, x (N, K) quantised over its range."""
+
+    def multiply(self, h: Array, gates: Array) -> None:
+        """``h @ weights`` into the gates (4, N, H)."""
+
+
 @dataclass(frozen=True, slots=True)
 class QuantizedMatrix:
-    """One direction's weights [K, 4H] with a scale and a zero point, one or [4H] each."""
+    """The weights as the node has them, with a scale and a zero point, one or [4H] each."""
 
     values: Array
     scale: Array
@@ -27,12 +38,16 @@ class QuantizedMatrix:
         """``x @ weights + bias``, x (N, K) quantised over its range."""
         return dynamic_quantize_matmul(x, self.values, self.scale, self.zero_point, bias)
 
+    def multiply(self, h: Array, gates: Array) -> None:
+        """``h @ weights`` into the gates (4, N, H)."""
+        gates[:] = self.product(h).reshape(len(h), 4, -1).swapaxes(0, 1)
+
 
 @dataclass(frozen=True, slots=True)
 class QuantizedWeights(Weights):
     """A direction's parameters; ``recurrence`` has its shape alone, in ``R`` are the numbers."""
 
-    R: QuantizedMatrix
+    R: Matrix
 
 
 class QuantizedLSTMCell(LSTMCell):
@@ -50,27 +65,25 @@ class QuantizedLSTMCell(LSTMCell):
         self.matrix = weights.R
 
     def multiply(self, h: Array) -> None:
-        product = self.matrix.product(h)
-        self.gates[:] = product.reshape(len(h), 4, -1).swapaxes(0, 1)
+        self.matrix.multiply(h, self.gates)
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizedLayer(Layer):
-    """A layer whose W and R are quantised, with (scale, zero point) of each."""
+    """A layer whose W and R are quantised; ``matrices`` are W's and R's of each direction."""
 
-    W_parameters: tuple[Array, Array] = ()  # type: ignore[assignment]
-    R_parameters: tuple[Array, Array] = ()  # type: ignore[assignment]
+    matrices: Sequence[tuple[Matrix, Matrix]] = ()
 
     def _project(self, X: Array, d: int) -> tuple[Array, Weights]:
         (T, N, inputs), H = X.shape, self.R.shape[-1]
         bias = None if self.B is None else self.B[d].reshape(2, 4 * H).sum(axis=0)
-        W = QuantizedMatrix(self.W[d].T, *(value[d] for value in self.W_parameters))
+        W, R = self.matrices[d]
         x = W.product(X.reshape(T * N, inputs), bias).reshape(T, N, 4, H)
         weights = QuantizedWeights(
             recurrence=np.broadcast_to(np.float32(0), (4, H, H)),
             recurrence_bias=np.zeros((4, H), np.float32),
             peepholes=None if self.P is None else self.P[d].reshape(3, H),
-            R=QuantizedMatrix(self.R[d].T, *(value[d] for value in self.R_parameters)),
+            R=R,
         )
         return np.ascontiguousarray(x.transpose(2, 0, 1, 3)), weights
 
@@ -103,12 +116,55 @@ def dynamic_quantize_lstm(
     Their scales and zero points are [D], or [D, 4H] for each column. X is quantised
     to uint8 over the range of the whole of it, and h over that of each step.
     """
+
+    def matrix(values: Array, scale: Array, zero_point: Array) -> Matrix:
+        return QuantizedMatrix(values, scale, zero_point)
+
+    matrices = each_direction(matrix, (W, W_scale, W_zero_point), (R, R_scale, R_zero_point))
+    return run_quantized(
+        matrices, X, W, R, B, sequence_lens, initial_h, initial_c, P,
+        activation_alpha=activation_alpha, activation_beta=activation_beta,
+        activations=activations, clip=clip, direction=direction, hidden_size=hidden_size,
+        input_forget=input_forget,
+    )  # fmt: skip
+
+
+def each_direction(
+    matrix: Callable[[Array, Array, Array], Matrix], W: Sequence[Array], R: Sequence[Array]
+) -> list[tuple[Matrix, Matrix]]:
+    """The matrices of each direction, of W's and R's numbers, scales and zero points [D, ...]."""
+    return [
+        (matrix(*w), matrix(*r))
+        for w, r in zip(zip(*W, strict=True), zip(*R, strict=True), strict=True)
+    ]
+
+
+def run_quantized(
+    matrices: Sequence[tuple[Matrix, Matrix]],
+    X: Array,
+    W: Array,
+    R: Array,
+    B: Array | None = None,
+    sequence_lens: Array | None = None,
+    initial_h: Array | None = None,
+    initial_c: Array | None = None,
+    P: Array | None = None,
+    *,
+    activation_alpha: tuple[float, ...] | None = None,
+    activation_beta: tuple[float, ...] | None = None,
+    activations: tuple[str, ...] | None = None,
+    clip: float | None = None,
+    direction: str = "forward",
+    hidden_size: int | None = None,
+    input_forget: int = 0,
+) -> States:
+    """The operator with the matrices given; of W and R the shapes are checked."""
     if activations is None:
         activations = ("Sigmoid", "Tanh", "Tanh") * (2 if direction == "bidirectional" else 1)
     layer = QuantizedLayer(
         X, W.swapaxes(1, 2), R.swapaxes(1, 2), B, sequence_lens, (initial_h, initial_c), P, 4,
         direction, 0, hidden_size, activations, activation_alpha, activation_beta, clip,
-        W_parameters=(W_scale, W_zero_point), R_parameters=(R_scale, R_zero_point),
+        matrices=matrices,
     )  # fmt: skip
     coupled = input_forget != 0
     return layer.run(

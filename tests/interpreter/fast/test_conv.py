@@ -109,21 +109,23 @@ def test_winograd(
     batch=st.sampled_from([1, 9]),
     size=st.tuples(st.integers(3, 12), st.integers(3, 12)),
     channels=st.sampled_from([2, 5, 32]),
-    strides=st.tuples(st.integers(1, 2), st.integers(1, 2)),
-    pads=st.tuples(*[st.integers(0, 1)] * 4),
-    dilation=st.integers(1, 2),
+    kernel=st.tuples(st.sampled_from([1, 3, 5]), st.integers(1, 5)),
+    strides=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    pads=st.tuples(*[st.integers(0, 2)] * 4),
+    dilation=st.integers(1, 3),
 )
 def test_depthwise(
     batch: int,
     size: tuple[int, int],
     channels: int,
+    kernel: tuple[int, int],
     strides: tuple[int, int],
     pads: tuple[int, int, int, int],
     dilation: int,
 ) -> None:
-    height, width = size[0] + 2, size[1] + 2
+    height, width = (s + (k - 1) * dilation for s, k in zip(size, kernel, strict=True))
     proto = block(
-        normal(channels, 1, 3, 3),
+        normal(channels, 1, *kernel),
         (height, width),
         [("Clip", {})],
         group=channels,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from graphs import check, model, node, steps
-from onnx import NodeProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 from oracles import assert_same
 
 import scratch_onnx.interpreter as so
@@ -326,3 +326,52 @@ def test_initial_state_of_the_second() -> None:
 def test_plain_layer_above_a_fast_one() -> None:
     proto = stack(options=({}, {"activations": ["Sigmoid", "Tanh", "Relu"]}))
     assert check(proto, FEED) == ["Recurrent*", "LSTM"]
+
+
+def with_zeros(
+    h: NodeProto, *, declared: Sequence[int | str], x: Sequence[int | str]
+) -> ModelProto:
+    """An LSTM whose initial states are spelt out, as Keras's are: a number expanded."""
+    nodes = [
+        node("Shape", "x", "shape"),
+        node("Gather", "shape one", "samples"),
+        node("Concat", "samples hidden", "size", axis=0),
+        h,
+        node("Unsqueeze", "h0 first", "initial"),
+        layer("LSTM", "x", "", ["y", "h", "c"], ["", "initial", "initial"]),
+    ]
+    constants = {
+        "one": np.array([1]),
+        "hidden": np.array([3]),
+        "first": np.array([0]),
+        "zero": np.float32(0),
+        "half": np.float32(0.5),
+        **weights("LSTM", ""),
+    }
+    proto = model(nodes, {"x": x}, ["y", "h"], constants)
+    del proto.graph.value_info[:]
+    proto.graph.value_info.append(
+        helper.make_tensor_value_info("h0", TensorProto.FLOAT, list(declared))
+    )
+    return proto
+
+
+@pytest.mark.parametrize("samples", ["N", 3])
+def test_initial_states_of_zero(samples: str | int) -> None:
+    proto = with_zeros(
+        node("Expand", "zero size", "h0"), declared=[samples, 3], x=["T", samples, 4]
+    )
+    assert check(proto, FEED) == ["Recurrent*"]
+    assert so.InferenceSession(proto).plan.steps[0].node.inputs == ("x",)
+
+
+@pytest.mark.parametrize(
+    ("h", "declared"),
+    [("Expand half size", ["N", 3]), ("Expand zero size", ["M", 3])],
+    ids=["another number", "perhaps other samples"],
+)
+def test_other_initial_states_stay(h: str, declared: list[int | str]) -> None:
+    op_type, _, inputs = h.partition(" ")
+    proto = with_zeros(node(op_type, inputs, "h0"), declared=declared, x=["T", "N", 4])
+    assert check(proto, FEED)[-1] == "Recurrent*"
+    assert len(so.InferenceSession(proto).plan.steps[-1].node.inputs) == 3

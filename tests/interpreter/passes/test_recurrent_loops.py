@@ -66,14 +66,20 @@ GRU_BEFORE = f"""
 """
 
 
+CASTS = {"Float": TensorProto.FLOAT, "Int": TensorProto.INT32, "Long": TensorProto.INT64}
+
+
 def nodes_of(text: str) -> list[NodeProto]:
-    """``outputs = Op(inputs)`` a line; Split halves the last axis or cuts it in three."""
+    """``outputs = Op(inputs)`` a line; Split cuts the last axis in equal parts, and Float and
+    Int are Casts."""
     made = []
     for line in filter(None, map(str.strip, text.splitlines())):
         outputs, _, call = line.partition(" = ")
         op_type, _, inputs = call.rstrip(")").partition("(")
         names = outputs.split(", ")
         options = {"axis": -1, "num_outputs": len(names)} if op_type == "Split" else {}
+        if op_type in CASTS:
+            op_type, options = "Cast", {"to": CASTS[op_type]}
         made.append(node(op_type, inputs.replace(",", ""), " ".join(names), **options))
     return made
 
@@ -124,7 +130,7 @@ def keras_loop(
     inner = nodes_of(
         f"""
         n_new = Add(n, stride)
-        n_float = CastToFloat(n_new)
+        n_float = Float(n_new)
         {row}
         {cell}
         {condition}
@@ -132,9 +138,6 @@ def keras_loop(
         """
     )
     for each in inner:
-        if each.op_type == "CastToFloat":
-            each.op_type = "Cast"
-            each.attribute.append(helper.make_attribute("to", TensorProto.FLOAT))
         for place, name in enumerate(each.input):
             each.input[place] = sequence if name == "X" else name
     body = helper.make_graph(
@@ -341,3 +344,70 @@ def test_lengths_that_differ_stay() -> None:
     )
     feed = {**FEED, "lengths": np.array([5, 2])}
     assert "ReverseSequence" in check(proto, feed)
+
+
+BOTH_BELOW = """
+    i_float = Float(i)
+    below = Less(i_float, steps_float)
+    next_below = Less(n_float, steps_float)
+    more = And(below, next_below)
+"""
+
+
+def of_any_length(
+    condition: str = BOTH_BELOW, axis: int = 0, start: str = "yes = Less(nothing, steps_float)"
+) -> ModelProto:
+    """A loop over all rows of a sequence, however many there are, as tf2onnx writes it."""
+    loop, constants = keras_loop(RNN, condition=condition)
+    before = f"""
+        shape = Shape(X)
+        sizes = Int(shape)
+        size = Slice(sizes, from, to, zero)
+        steps = Squeeze(size, zero)
+        steps_float = Float(steps)
+        {start}
+        M = Long(steps)
+    """
+    del constants["M"], constants["yes"]
+    constants |= {
+        "zeros": ZEROS,
+        "nothing": np.array(0, np.float32),
+        "zero": np.array([0]),
+        "from": np.array([axis]),
+        "to": np.array([axis + 1]),
+    }
+    shapes = {"X": ["T", SAMPLES, INPUTS]}
+    return model([*nodes_of(before), loop], shapes, ["last", "all"], constants)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9])
+def test_any_length(steps: int) -> None:
+    feed = {"X": RNG.standard_normal((steps, SAMPLES, INPUTS)).astype(np.float32)}
+    assert "Loop" not in check(of_any_length(), feed)
+
+
+def test_no_steps() -> None:
+    """The state is as it was, and there is no row of outputs."""
+    feed = {"X": np.zeros((0, SAMPLES, INPUTS), np.float32)}
+    last, every = so.InferenceSession(of_any_length()).run(None, feed)
+    np.testing.assert_array_equal(last, ZEROS)
+    assert every.shape == (0, SAMPLES, UNITS)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"condition": BOTH_BELOW.replace("And", "Or")},
+        {"condition": BOTH_BELOW.replace("Less(n_float, steps_float)", "Less(n_float, ends)")},
+        {
+            "condition": BOTH_BELOW.replace("Float(i)", "Float(n_after)").replace(
+                "i_float", "n_after = Add(n_new, stride)\n i_float", 1
+            )
+        },
+        {"axis": 1},
+        {"start": "yes = Less(steps_float, nothing)"},
+    ],
+    ids=["either", "another limit", "two later", "another axis", "never"],
+)
+def test_other_lengths(options: dict[str, Any]) -> None:
+    assert "Loop" in check(of_any_length(**options), FEED)

@@ -1,0 +1,201 @@
+"""Attention, which exporters write as products, a scale, a mask and a softmax, becomes one node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..fast import FAST
+from ..graph import Graph, Node
+from ._index import Index, rebuild
+from .activations import scalar
+
+Perm = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Operand:
+    """A value, and the permutation that brings it to (..., heads, tokens, size)."""
+
+    name: str
+    perm: Perm
+
+
+@dataclass(frozen=True, slots=True)
+class _Scores:
+    """``scale * q @ kᵀ + mask``."""
+
+    query: _Operand
+    key: _Operand
+    scale: float = 1.0
+    mask: str = ""
+
+
+def find_attention(graph: Graph) -> Graph:
+    """``softmax(scale · Q·Kᵀ + mask) · V`` with the Transposes around it, whose products are
+    MatMul or Einsum; the softmax is along the last axis (``make_rows`` has found those)."""
+    index = Index(graph)
+    changes: dict[int, Sequence[Node]] = {}
+    for node in graph.nodes:
+        if node.domain != FAST or node.op_type != "Softmax":
+            continue
+        scores = _scores(node.inputs[0], index)
+        after = index.only_reader(node.outputs[0])
+        if scores is None or after is None or not index.is_float32(node.outputs[0]):
+            continue
+        weighed = _weighed(graph.nodes[after], node.outputs[0], index)
+        if weighed is None:
+            continue
+        value, output = weighed
+        last = index.only_reader(graph.nodes[after].outputs[0])
+        if last is not None and (perm := _perm(graph.nodes[last])) is not None:
+            after, output = last, tuple(output[axis] for axis in perm)
+        changes[after] = (
+            replace(
+                graph.nodes[after],
+                op_type="Attention",
+                domain=FAST,
+                inputs=tuple(
+                    name
+                    for name in (scores.query.name, scores.key.name, value.name, scores.mask)
+                    if name
+                ),
+                attributes={
+                    "query": scores.query.perm,
+                    "key": scores.key.perm,
+                    "value": value.perm,
+                    "output": output,
+                    "scale": scores.scale,
+                },
+            ),
+        )
+    return rebuild(graph, changes) if changes else graph
+
+
+def _scores(name: str, index: Index) -> _Scores | None:
+    """What the softmax reads, taken apart from its end."""
+    node, rank = index.maker(name), index.rank(name)
+    if node is None or index.only_reader(name) is None or rank not in (3, 4):
+        return None
+    if not all(index.is_float32(each) for each in (*node.inputs, *node.outputs)):
+        return None
+    if node.domain not in ("", FAST):
+        return None
+    if node.op_type == "Einsum":
+        return _einsum_scores(node)
+    if node.op_type == "MatMul":
+        plain = tuple(range(rank))
+        if any(index.rank(each) != rank for each in node.inputs):
+            return None
+        turned = (*plain[:-2], plain[-1], plain[-2])
+        query, q_scale = _operand(node.inputs[0], plain, index)
+        key, k_scale = _operand(node.inputs[1], turned, index)
+        return _Scores(query, key, q_scale * k_scale)
+    if node.domain or node.opset < 7 or node.op_type not in ("Add", "Mul", "Div"):
+        return None
+    first, second = node.inputs
+    if node.op_type == "Div":
+        factor, inner = scalar(second, index), _scores(first, index)
+        if not factor or inner is None or inner.mask or index.rank(first) != rank:
+            return None
+        return replace(inner, scale=inner.scale / factor)
+    for one, other in ((first, second), (second, first)):
+        inner = _scores(one, index)
+        if inner is None or inner.mask or index.rank(one) != rank:
+            continue
+        if node.op_type == "Add":
+            return replace(inner, mask=other)
+        factor = scalar(other, index)
+        return None if factor is None else replace(inner, scale=inner.scale * factor)
+    return None
+
+
+def _operand(name: str, perm: Perm, index: Index) -> tuple[_Operand, float]:
+    """The value before Transposes and constant factors, its permutation, and the factor."""
+    factor = 1.0
+    while (node := index.maker(name)) is not None:
+        before = _perm(node)
+        if before is not None:
+            name, perm = node.inputs[0], tuple(before[axis] for axis in perm)
+            continue
+        if node.domain or node.op_type != "Mul" or index.only_reader(name) is None:
+            break
+        numbers = [scalar(each, index) for each in node.inputs]
+        if (numbers[0] is None) == (numbers[1] is None):
+            break
+        source = node.inputs[0 if numbers[0] is None else 1]
+        if index.rank(source) != index.rank(name):
+            break
+        name, factor = source, factor * next(number for number in numbers if number is not None)
+    return _Operand(name, perm), factor
+
+
+def _perm(node: Node) -> Perm | None:
+    """The permutation of a Transpose that names it; None of any other node."""
+    if node.domain or node.op_type != "Transpose":
+        return None
+    perm = node.attributes.get("perm")
+    return None if perm is None else tuple(perm)
+
+
+def _terms(node: Node) -> list[str] | None:
+    """The letters of an Einsum of two operands, those of the result last; each once in a term."""
+    equation = node.attributes["equation"].replace(" ", "")
+    if equation.count(",") != 1 or "->" not in equation or "." in equation:
+        return None
+    terms = equation.replace("->", ",").split(",")
+    if any(len(set(term)) < len(term) or len(term) not in (3, 4) for term in terms):
+        return None
+    return terms if len({len(term) for term in terms}) == 1 else None
+
+
+def _einsum_scores(node: Node) -> _Scores | None:
+    terms = _terms(node)
+    if terms is None:
+        return None
+    *stack, token, key_token = list(terms[2])
+    (query, query_name), (key, key_name) = zip(terms[:2], node.inputs, strict=True)
+    if token in key:
+        query, query_name, key, key_name = key, key_name, query, query_name
+    sizes = set(query) - {*stack, token}
+    if len(sizes) != 1 or set(key) != {*stack, key_token, *sizes} or not {*stack, token} < {*query}:
+        return None
+    size = sizes.pop()
+    return _Scores(
+        _Operand(query_name, tuple(query.index(letter) for letter in (*stack, token, size))),
+        _Operand(key_name, tuple(key.index(letter) for letter in (*stack, key_token, size))),
+    )
+
+
+def _weighed(node: Node, weights: str, index: Index) -> tuple[_Operand, Perm] | None:
+    """The values that the node weighs, and the permutation of the result; None where it does
+    something else."""
+    rank = index.rank(weights)
+    if node.op_type not in ("MatMul", "Einsum") or rank is None or len(node.inputs) != 2:
+        return None
+    first, second = node.inputs
+    if node.domain not in ("", FAST) or first == second:
+        return None
+    if not all(index.is_float32(name) for name in node.inputs):
+        return None
+    plain = tuple(range(rank))
+    if node.op_type == "MatMul":
+        if first != weights or index.rank(second) != rank:
+            return None
+        operand, factor = _operand(second, plain, index)
+        return (operand, plain) if factor == 1 else (_Operand(second, plain), plain)
+    terms = _terms(node)
+    if terms is None or len(terms[0]) != rank:
+        return None
+    (weight, _), (value, name) = zip(terms[:2], node.inputs, strict=True)
+    if second == weights:
+        weight, value, name = value, weight, first
+    *stack, token, key_token = list(weight)
+    sizes = set(value) - {*stack, key_token}
+    if len(sizes) != 1 or token in value or not {*stack, key_token} < {*value}:
+        return None
+    made = (*stack, token, sizes.pop())
+    if set(terms[2]) != set(made):
+        return None
+    perm = tuple(value.index(letter) for letter in (*stack, key_token, made[-1]))
+    return _Operand(name, perm), tuple(made.index(letter) for letter in terms[2])
