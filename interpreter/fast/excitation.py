@@ -17,7 +17,6 @@ from .dense import Dense
 from .parallel import share
 from .pointwise import Pointwise
 from .pool import GlobalAveragePool
-from .workspace import scratch
 
 
 @fast("Gate")
@@ -54,10 +53,10 @@ class ScaledConv:
 
     def __call__(self, x: Array, scale: Array, residual: Array | None = None) -> Array:
         images, height, width, channels = x.shape
-        matrix = self.pointwise.matrix
-        shape = (images, height, width, matrix.shape[1])
+        filters = self.conv.geometry.channels[1]
+        shape = (images, height, width, filters)
         if (
-            height * width < matrix.shape[1]
+            height * width < filters
             or scale.shape != (images, 1, 1, channels)
             or (residual is not None and residual.shape != shape)
         ):
@@ -66,8 +65,7 @@ class ScaledConv:
 
         def part(index: int, parts: int) -> None:
             for image in range(images):
-                scaled = scratch("matrix", *matrix.shape)
-                np.multiply(matrix, scale[image].reshape(channels, 1), out=scaled)
+                scaled = self.pointwise.product.scaled(scale[image].reshape(channels))
                 one = slice(image, image + 1)
                 rest = None if residual is None else residual[one]
                 self.pointwise.multiply(scaled, x[one], y[one], rest, index, parts)

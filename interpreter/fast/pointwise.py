@@ -9,6 +9,7 @@ import numpy as np
 from ..types import Array
 from .blocks import cut, share_of
 from .conv import Geometry
+from .product import Product
 
 BUDGET = 640 * 1024
 """Elements of a block's input and output: they stay in the second-level cache."""
@@ -19,23 +20,23 @@ class Pointwise:
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
-        self.matrix = np.ascontiguousarray(geometry.weight[0, 0], np.float32)
+        self.product = Product(np.asarray(geometry.weight[0, 0], np.float32))
 
     def __call__(self, x: Array, y: Array, residual: Any, part: int, parts: int) -> None:
         stride_h, stride_w = self.geometry.strides
         if (stride_h, stride_w) != (1, 1):
             x = x[:, ::stride_h, ::stride_w]
-        self.multiply(self.matrix, x, y, residual, part, parts)
+        self.multiply(self.product, x, y, residual, part, parts)
 
     def multiply(
-        self, matrix: Array, x: Array, y: Array, residual: Any, part: int, parts: int
+        self, product: Product, x: Array, y: Array, residual: Any, part: int, parts: int
     ) -> None:
         """The product of the pixels of x with a matrix in the place of the convolution's own."""
         epilogue = self.geometry.epilogue
-        channels, filters = matrix.shape
+        channels, filters = self.geometry.channels
         cost = y.shape[2] * (channels + filters)
         for block in share_of(cut(y.shape[0], y.shape[1], cost, BUDGET, parts), part, parts):
             out = block.of(y)
             pixels = np.ascontiguousarray(block.of(x)).reshape(-1, channels)
-            np.matmul(pixels, matrix, out=out.reshape(-1, filters))
+            product(pixels, out.reshape(-1, filters))
             epilogue(out, None if residual is None else block.of(residual))

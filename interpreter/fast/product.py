@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import cache, partial
 
 import numpy as np
 
 from ..types import Array
 from .parallel import blas_architectures
+from .workspace import scratch
 
 SMALL = 1_000_000
 """OpenBLAS multiplies without packing its operands first where there are at most so many
@@ -78,6 +80,13 @@ class Product:
                 result = target.reshape(shape).swapaxes(-2, -3)
                 calls.append(partial(np.matmul, left, self.panels, out=result))
         return calls
+
+    def scaled(self, scale: Array) -> Product:
+        """The product with ``scale[:, None] * matrix``; good until another is asked for."""
+        other = copy(self)
+        other.panels = scratch("panels", *self.panels.shape)
+        np.multiply(self.panels, scale[:, None], out=other.panels)
+        return other
 
     def __call__(self, a: Array, out: Array) -> None:
         """``out = a @ matrix``."""
