@@ -122,14 +122,20 @@ def _reader(slots: Sequence[int]) -> Callable[[list[Any]], Sequence[Any]]:
 
 def _observed(slots: list[Any], step: Step, observer: Observer) -> None:
     inputs = [slots[slot] for slot in step.inputs]
-    observer.before(step.node, inputs)
     call = step.call
-    inside = getattr(call, "observed", None)  # a call with steps of its own
-    result = call(*inputs) if inside is None else inside(observer, *inputs)
-    count = len(step.outputs)
-    outputs = result[:count] if type(result) is tuple else (result,)
-    outputs = tuple(as_array(value) for value in outputs)
-    observer.after(step.node, inputs, outputs)
+    each = getattr(call, "observed_nodes", None)
+    if each is not None:  # several nodes in one step: they are seen, and it is not
+        outputs = each(observer, *inputs)
+    else:
+        observer.before(step.node, inputs)
+        if isinstance(call, ControlCall):
+            result = call.observed(observer, *inputs)
+        else:
+            result = call(*inputs)
+        count = len(step.outputs)
+        outputs = result[:count] if type(result) is tuple else (result,)
+        outputs = tuple(as_array(value) for value in outputs)
+        observer.after(step.node, inputs, outputs)
     _store(slots, step, outputs)
     for slot in step.frees:
         slots[slot] = None

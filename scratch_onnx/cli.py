@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ def main() -> None:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _end)
     try:
+        gc.disable()  # imports make many objects and no garbage; on again when a command starts
         from scratch_onnx.commands import cli
         from scratch_onnx.light_onnx import use_light_onnx
 

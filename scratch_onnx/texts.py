@@ -8,7 +8,6 @@ from pathlib import Path
 from scratch_onnx.files import Array
 from scratch_onnx.interpreter import InferenceSession
 from scratch_onnx.interpreter.errors import InputError
-from scratch_onnx.interpreter.text import tokenizer_of
 from scratch_onnx.interpreter.types import TensorType
 
 
@@ -18,6 +17,8 @@ def encode_texts(session: InferenceSession, model: str, texts: Sequence[str]) ->
     Raises ``InputError`` where the model takes no text, and ``LoadError``
     where its pipeline cannot be read.
     """
+    from scratch_onnx.interpreter.text import tokenizer_of  # most models take no text
+
     tokenizer = tokenizer_of(session.model.metadata, Path(model).resolve().parent)
     values = [v for v in session.plan.inputs if v.name in {i.name for i in session.get_inputs()}]
     if len(values) != 1:

@@ -153,6 +153,21 @@ def _gelu(y: Array) -> None:
     np.add(inner, value, out=y)
 
 
+def _gelu_tanh(y: Array) -> None:
+    value = scratch("activation", y.size)
+    np.multiply(y, y, out=value)
+    np.multiply(value, _CUBE, out=value)
+    np.add(value, _LINE, out=value)
+    np.multiply(value, y, out=value)
+    np.tanh(value, out=value)
+    np.add(value, _ONE, out=value)
+    np.multiply(value, y, out=value)
+    np.multiply(value, _HALF, out=y)
+
+
+_LINE = np.array((2 / np.pi) ** 0.5, np.float32)
+_CUBE = np.array(0.044715 * (2 / np.pi) ** 0.5, np.float32)
+
 # Many short calls: two threads that take turns with the interpreter's lock want them longer.
 gelu_ = in_chunks(_gelu, 4 * CHUNK)
 """y/2 (1 + erf(y / sqrt(2))), in place."""
@@ -202,6 +217,7 @@ _MAKERS: dict[str, Callable[..., InPlace]] = {
     "HardSwish": lambda: hard_swish_,
     "LeakyRelu": _leaky_relu,
     "Gelu": lambda: gelu_,
+    "GeluTanh": lambda: in_chunks(_gelu_tanh, 4 * CHUNK),
     "Quantize": _quantize,
 }
 
@@ -210,7 +226,7 @@ def activation(kind: str, parameters: tuple[float, ...] = ()) -> InPlace | None:
     """The activation of that name, in place, for contiguous arrays; None for none.
 
     Each has the definition of the operator of the same name; ``Silu`` is
-    x sigmoid(x), ``Gelu`` the exact form, and ``Quantize`` is
+    x sigmoid(x), ``Gelu`` the exact form, ``GeluTanh`` the approximate one, and ``Quantize`` is
     ``clip(round(y / scale), low, high) * factor``. ``parameters`` are those of the
     operator, in the order of its specification.
     """

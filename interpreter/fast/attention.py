@@ -26,7 +26,7 @@ class Attention:
     ``query``, ``key`` and ``value`` are the permutations that bring what is given to (heads,
     tokens, size) or (batch, heads, tokens, size), and ``output`` the one from there to what is
     returned: the Transposes around, in the same pass over the data. The mask broadcasts to the
-    scores.
+    scores. Where ``hidden`` is given it is boolean, and scores where it is False are ``hidden``.
     """
 
     def __init__(
@@ -37,10 +37,12 @@ class Attention:
         value: Sequence[int],
         output: Sequence[int],
         scale: float,
+        hidden: float | None = None,
     ) -> None:
         self.query, self.key, self.value, self.output = query, key, value, tuple(output)
         self.back = tuple(int(axis) for axis in np.argsort(output))
         self.scale = np.float32(scale)
+        self.hidden = None if hidden is None else np.float32(hidden)
 
     def __call__(self, q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
         q, k, v = q.transpose(self.query), k.transpose(self.key), v.transpose(self.value)
@@ -87,7 +89,9 @@ class Attention:
         np.multiply(k.swapaxes(1, 2), self.scale, out=keys)
         scores = scratch("scores", *q.shape[:2], k.shape[1])
         np.matmul(q, keys, out=scores)
-        if mask is not None:
+        if mask is not None and self.hidden is not None:
+            np.copyto(scores, self.hidden, where=np.logical_not(mask))
+        elif mask is not None:
             np.add(scores, mask, out=scores)
         flat = scores.reshape(-1, scores.shape[2])
         sums = exponentials(flat, flat).reshape(*q.shape[:2], 1)
@@ -97,5 +101,6 @@ class Attention:
     def _whole(self, q: Array, k: Array, v: Array, mask: Array | None) -> Array:
         """Where batches broadcast, or there is nothing to attend to: as the plain nodes do."""
         scores = np.matmul(q * self.scale, k.swapaxes(-1, -2))
-        scores = scores if mask is None else scores + mask
+        if mask is not None:
+            scores = scores + mask if self.hidden is None else np.where(mask, scores, self.hidden)
         return np.matmul(Softmax()(scores), v)

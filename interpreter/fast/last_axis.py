@@ -75,14 +75,22 @@ def exponentials(x: Array, y: Array) -> Array:
 
 @fast("LayerNormalization")
 class LayerNormalization:
-    """(x - mean) / sqrt(variance + epsilon) * scale + bias, along the last axis."""
+    """(x - mean) / sqrt(variance + epsilon) * scale + bias, along the last axis.
 
-    def __init__(self, *, scale: Array, bias: Array | None, epsilon: float) -> None:
-        self.scale = np.ascontiguousarray(scale, np.float32)
+    Without ``centre`` the mean counts as 0: that is RMSNormalization.
+    """
+
+    def __init__(
+        self, *, scale: Array, bias: Array | None, epsilon: float, centre: bool = True
+    ) -> None:
+        width = max(1, scale.size)
+        # variance = sum / width: both sides of the division are multiplied by sqrt(width) instead.
+        self.scale = (scale * np.float64(width**0.5)).astype(np.float32)
+        self.epsilon = np.float32(epsilon * width)
         self.bias = None if bias is None else np.ascontiguousarray(bias, np.float32)
-        self.epsilon = np.float32(epsilon)
         # A mean is a product with this column, which BLAS adds up fastest.
-        self.mean = np.full((scale.size, 1), 1 / max(1, scale.size), np.float32)
+        self.centre = centre
+        self.mean = np.full((scale.size, 1), 1 / width, np.float32)
 
     def __call__(self, x: Array) -> Array:
         if x.shape[-1] != self.scale.size:
@@ -92,14 +100,14 @@ class LayerNormalization:
     def rows(self, x: Array, y: Array) -> None:
         """Write the result for a block x (rows, width) into y."""
         edge = scratch("edge", len(x), 1)
-        square = scratch("square", *x.shape)
-        np.matmul(x, self.mean, out=edge)
-        np.subtract(x, edge, out=y)
-        np.multiply(y, y, out=square)
-        np.matmul(square, self.mean, out=edge)
+        centred = x
+        if self.centre:
+            np.matmul(x, self.mean, out=edge)
+            centred = np.subtract(x, edge, out=y)
+        np.vecdot(centred, centred, out=edge[:, 0])
         np.add(edge, self.epsilon, out=edge)
         np.sqrt(edge, out=edge)
-        np.divide(y, edge, out=y)
+        np.divide(centred, edge, out=y)
         np.multiply(y, self.scale, out=y)
         if self.bias is not None:
             np.add(y, self.bias, out=y)

@@ -136,9 +136,9 @@ class Rows:
         for call, reads, write in self.calls:
             call(*[slots[slot] for slot in reads], slots[write])
 
-    def observed(self, observer: Observer | None, *values: Array) -> Any:
+    def observed_nodes(self, observer: Observer, *values: Array) -> tuple[Any, ...]:
         """All rows at once, with an observer that sees the nodes inside."""
-        return self._outputs(self.plan.execute(values, observer))
+        return tuple(self.plan.execute(values, observer))
 
     @staticmethod
     def _outputs(results: Sequence[Any]) -> Any:

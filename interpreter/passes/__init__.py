@@ -9,8 +9,8 @@ import numpy as np
 
 from ..fast import FAST
 from ..graph import Graph
-from .activations import find_gelu, find_silu
-from .attention import find_attention
+from .activations import find_gelu, find_gelu_tanh, find_silu
+from .attention import drop_full_masks, find_attention
 from .cleanup import drop_dead, drop_identities
 from .constants import fold_constants
 from .excitation import join_gates, scale_matrices
@@ -19,11 +19,11 @@ from .grid import join_quantization
 from .hoist import hoist
 from .layout import channels_last
 from .loops import simplify_loops
+from .normalization import find_layer_normalization, find_softmax
 from .products import find_spatial_mean, make_dense, make_rows
 from .quantized import centre_quantized
 from .recurrent import join_recurrent
 from .recurrent_loops import find_recurrent
-from .normalization import find_layer_normalization, find_softmax
 from .rows import join_rows
 from .scale import fold_scale
 from .subgraphs import rewrite_subgraphs
@@ -37,6 +37,7 @@ PASSES: tuple[Pass, ...] = (
     fold_scale,
     find_silu,
     find_gelu,
+    find_gelu_tanh,
     find_softmax,
     find_layer_normalization,
     simplify_loops,
@@ -50,6 +51,8 @@ PASSES: tuple[Pass, ...] = (
     channels_last,
     make_dense,
     make_rows,
+    drop_full_masks,
+    drop_dead,
     find_attention,
     drop_identities,
     find_spatial_mean,

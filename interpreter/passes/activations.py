@@ -76,10 +76,17 @@ def find_silu(graph: Graph) -> Graph:
 
 
 def find_gelu(graph: Graph) -> Graph:
-    """The exact GELU, x/2 (1 + erf(x / sqrt(2))), in the forms that exporters write it in."""
+    """The exact GELU, x/2 (1 + erf(x / sqrt(2))), in the forms that exporters write it in, and the
+    operator Gelu."""
     index = Index(graph)
     changes: dict[int, Sequence[Node]] = {}
-    for node in graph.nodes:
+    for position, node in enumerate(graph.nodes):
+        if not node.domain and node.op_type == "Gelu" and index.is_float32(node.inputs[0]):
+            form = "GeluTanh" if node.attributes.get("approximate", "none") == "tanh" else "Gelu"
+            changes[position] = (
+                replace(node, op_type="Activation", domain=FAST, attributes={"activation": form}),
+            )
+            continue
         if node.domain or node.op_type != "Erf" or not index.is_float32(node.inputs[0]):
             continue
         source, factor = _scaled(node.inputs[0], index)
@@ -100,6 +107,88 @@ def find_gelu(graph: Graph) -> Graph:
                 ),
             )
     return rebuild(graph, changes) if changes else graph
+
+
+_TANH_FORM = {1: (2 / np.pi) ** 0.5, 3: 0.044715 * (2 / np.pi) ** 0.5}
+"""The polynomial in x inside the tanh of GELU's approximate form, by powers."""
+
+
+def find_gelu_tanh(graph: Graph) -> Graph:
+    """The approximate GELU, x/2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))), however it is
+    written."""
+    index = Index(graph)
+    changes: dict[int, Sequence[Node]] = {}
+    for node in graph.nodes:
+        if node.domain or node.op_type != "Tanh" or not index.is_float32(node.inputs[0]):
+            continue
+        after = index.only_reader(node.outputs[0])
+        if after is None or not _is_one_plus(graph.nodes[after], node.outputs[0], 1, index):
+            continue
+        for source in _sources(node.inputs[0], index):
+            powers = _polynomial(node.inputs[0], source, index)
+            if powers is None or powers.keys() != _TANH_FORM.keys():
+                continue
+            if not all(np.isclose(powers[n], _TANH_FORM[n], rtol=1e-4) for n in powers):
+                continue
+            last = _half_product(after, source, index)
+            if last is not None and _same_rank(source, graph.nodes[last].outputs[0], index):
+                changes[last] = (
+                    replace(
+                        graph.nodes[last],
+                        op_type="Activation",
+                        domain=FAST,
+                        inputs=(source,),
+                        attributes={"activation": "GeluTanh"},
+                    ),
+                )
+    return rebuild(graph, changes) if changes else graph
+
+
+_ARITHMETIC = ("Add", "Mul", "Pow")
+
+
+def _sources(name: str, index: Index) -> Sequence[str]:
+    """The values that a chain of sums, products and powers with numbers may be a polynomial of."""
+    found: dict[str, None] = {}
+    waiting = [name]
+    while waiting and len(found) < 16:
+        name = waiting.pop()
+        node = index.maker(name)
+        if name in found or name in index.constants:
+            continue
+        found[name] = None
+        if node is not None and not node.domain and node.op_type in _ARITHMETIC:
+            waiting += node.inputs
+    return list(found)
+
+
+def _polynomial(name: str, source: str, index: Index) -> dict[int, float] | None:
+    """``name`` as a polynomial of ``source`` of low degree, coefficients by power; None where it
+    is none."""
+    if name == source:
+        return {1: 1.0}
+    number = scalar(name, index)
+    if number is not None:
+        return {0: number}
+    node = index.maker(name)
+    if node is None or node.domain or node.op_type not in _ARITHMETIC or node.opset < 7:
+        return None
+    first, second = (_polynomial(each, source, index) for each in node.inputs)
+    if first is None or second is None:
+        return None
+    if node.op_type == "Add":
+        return {n: first.get(n, 0) + second.get(n, 0) for n in first.keys() | second.keys()}
+    if node.op_type == "Pow":
+        exponent = scalar(node.inputs[1], index)
+        if len(first) != 1 or exponent not in (2, 3):
+            return None
+        ((power, factor),) = first.items()
+        return {power * int(exponent): factor**exponent}
+    product: dict[int, float] = {}
+    for n, one in first.items():
+        for m, other in second.items():
+            product[n + m] = product.get(n + m, 0) + one * other
+    return product if max(product) <= 3 else None
 
 
 def _same_rank(one: str, other: str, index: Index) -> bool:

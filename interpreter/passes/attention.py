@@ -23,12 +23,52 @@ class _Operand:
 
 @dataclass(frozen=True, slots=True)
 class _Scores:
-    """``scale * q @ kᵀ + mask``."""
+    """``scale * q @ kᵀ + mask``; or, where ``hidden`` is a number, that number where the mask is
+    False."""
 
     query: _Operand
     key: _Operand
     scale: float = 1.0
     mask: str = ""
+    hidden: float | None = None
+
+
+def drop_full_masks(graph: Graph) -> Graph:
+    """``Where(And(Expand(True, Shape(x)), mask), x, number)`` needs no Expand: Where broadcasts.
+
+    So Keras's masks are exported.
+    """
+    index = Index(graph)
+    changes: dict[int, Sequence[Node]] = {}
+    for position, node in enumerate(graph.nodes):
+        if node.domain or node.op_type != "Where" or scalar(node.inputs[2], index) is None:
+            continue
+        both = index.maker(node.inputs[0])
+        if both is None or both.domain or both.op_type != "And" or both.opset < 7:
+            continue
+        rank = index.rank(node.inputs[1])
+        for full, mask in (both.inputs, reversed(both.inputs)):
+            known = index.rank(mask)
+            if known is None or rank is None or known > rank:
+                continue
+            if _is_true_like(full, node.inputs[1], index):
+                inputs = (mask, *node.inputs[1:])
+                changes[position] = (replace(node, inputs=inputs),)
+    return rebuild(graph, changes) if changes else graph
+
+
+def _is_true_like(name: str, source: str, index: Index) -> bool:
+    """Whether a value is True everywhere, in the shape of ``source``."""
+    expand = index.maker(name)
+    if expand is None or expand.domain or expand.op_type != "Expand":
+        return False
+    if scalar(expand.inputs[0], index) != 1:
+        return False
+    shape = index.maker(expand.inputs[1])
+    while shape is not None and not shape.domain and shape.op_type == "Cast":
+        shape = index.maker(shape.inputs[0])
+    whole = shape is not None and not shape.domain and shape.op_type == "Shape"
+    return whole and shape is not None and shape.inputs[0] == source and not shape.attributes
 
 
 def find_attention(graph: Graph) -> Graph:
@@ -66,6 +106,7 @@ def find_attention(graph: Graph) -> Graph:
                     "value": value.perm,
                     "output": output,
                     "scale": scores.scale,
+                    "hidden": scores.hidden,
                 },
             ),
         )
@@ -77,6 +118,12 @@ def _scores(name: str, index: Index) -> _Scores | None:
     node, rank = index.maker(name), index.rank(name)
     if node is None or index.only_reader(name) is None or rank not in (3, 4):
         return None
+    if not node.domain and node.op_type == "Where" and index.is_float32(name):
+        mask, shown, number = node.inputs
+        inner, hidden = _scores(shown, index), scalar(number, index)
+        if inner is None or inner.mask or hidden is None or index.rank(shown) != rank:
+            return None
+        return replace(inner, mask=mask, hidden=hidden)
     if not all(index.is_float32(each) for each in (*node.inputs, *node.outputs)):
         return None
     if node.domain not in ("", FAST):

@@ -98,7 +98,8 @@ def _row(name: str, width: int, index: Index) -> Array | None:
 
 
 def make_rows(graph: Graph) -> Graph:
-    """Softmax and LayerNormalization along the last axis, and products of stacks of matrices."""
+    """Softmax, LayerNormalization and RMSNormalization along the last axis, and products of stacks
+    of matrices."""
     index = Index(graph)
     changes: dict[int, Sequence[Node]] = {}
     for position, node in enumerate(graph.nodes):
@@ -110,7 +111,7 @@ def make_rows(graph: Graph) -> Graph:
         fast = None
         if node.op_type == "Softmax" and node.opset >= 13:
             fast = _softmax(node, rank)
-        elif node.op_type == "LayerNormalization":
+        elif node.op_type in ("LayerNormalization", "RMSNormalization"):
             fast = _layer_normalization(node, rank, index)
         elif node.op_type == "MatMul" and _are_stacks(node, index):
             fast = replace(node, domain=FAST)
@@ -142,11 +143,13 @@ def _layer_normalization(node: Node, rank: int, index: Index) -> Node | None:
         return None
     return replace(
         node,
+        op_type="LayerNormalization",
         domain=FAST,
         inputs=node.inputs[:1],
         attributes={
             "scale": parameters[0],
             "bias": parameters[1] if len(parameters) > 1 else None,
             "epsilon": node.attributes.get("epsilon", 1e-5),
+            "centre": node.op_type == "LayerNormalization",
         },
     )

@@ -61,7 +61,6 @@ class Commands(click.Group):
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         try:
-            gc.disable()  # imports make many objects, and no garbage
             command: click.Command = getattr(import_module(module), attribute)
         except ModuleNotFoundError as error:
             if (error.name or "").startswith("scratch_onnx"):
