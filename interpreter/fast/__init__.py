@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
+
 from ..graph import Node
+from ..types import Array, Dtype
 
 FAST = "scratch_onnx.fast"
 """The domain of fast nodes; no file may use it."""
@@ -50,4 +53,19 @@ def prepare(node: Node) -> Callable[..., Any]:
 
     del attention, conv, dense, elementwise, excitation, last_axis, pool, recurrent, rows
     del quantized, quantized_lstm
-    return _FACTORIES[node.op_type](**node.attributes)
+    attributes = dict(node.attributes)
+    dtype = attributes.pop("rounds_to", None)
+    kernel = _FACTORIES[node.op_type](**attributes)
+    return kernel if dtype is None else _Rounded(kernel, dtype)
+
+
+class _Rounded:
+    """A kernel for float16 or bfloat16: it computes in float32, and its result is rounded, as the
+    specification's operator does."""
+
+    def __init__(self, kernel: Callable[..., Any], dtype: Dtype) -> None:
+        self.kernel, self.dtype = kernel, dtype
+
+    def __call__(self, *inputs: Array) -> Array:
+        result: Array = self.kernel(*[x.astype(np.float32) for x in inputs])
+        return result.astype(self.dtype)

@@ -18,8 +18,9 @@ from .workspace import scratch
 if TYPE_CHECKING:
     from ..plan import Observer, Step
 
-ROWS = 128
-"""Rows of a block: BLAS is no faster with more, and the values between stay in the cache."""
+ROWS = 1024
+"""Rows of a block. Every block reads all weights again, which are larger than the second cache: with
+1024 rows an encoder 384 wide takes a tenth less time than with 128. More bring nothing."""
 BLOCK = 1 << 16
 """Elements of a block's widest value, where rows are short: a call must be worth its cost."""
 

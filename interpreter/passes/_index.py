@@ -41,6 +41,10 @@ class Index:
         position = self.producer.get(name)
         return None if position is None else self.graph.nodes[position]
 
+    def is_read(self, name: str) -> bool:
+        """Whether a node reads a value, or it is an output of the graph."""
+        return name in self.readers or name in self.outputs
+
     def only_reader(self, name: str) -> int | None:
         """The position of the one node that reads a value, None where it has several readers, or
         none, or is an output of the graph."""

@@ -161,7 +161,7 @@ def _without_counters(node: Node, index: Index) -> Node:
     gone: set[int] = set()
     for place, outer in enumerate(node.inputs[2:]):
         start, output = index.constants.get(outer), node.outputs[place]
-        if output in index.readers or output in index.outputs:
+        if index.is_read(output):
             continue
         if start is None or start.shape or start.dtype not in (np.int32, np.int64) or start:
             continue

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..fast import FAST
 from ..graph import Graph, Node
-from ..types import Array
+from ..ops._shared import HALF
+from ..types import Array, TensorType
 from ._index import Index, rebuild
 
 
@@ -57,7 +58,10 @@ def make_dense(graph: Graph) -> Graph:
             continue
         known = index.tensor(node.inputs[0])
         weight = index.constants.get(node.inputs[1])
-        if known is None or known.dtype != np.float32 or known.shape is None or weight is None:
+        if known is None or known.shape is None or weight is None:
+            continue
+        rounding = _rounding(known)
+        if rounding is None:
             continue
         if weight.ndim != 2 or len(known.shape) < 2 or 0 in weight.shape:
             continue
@@ -81,10 +85,20 @@ def make_dense(graph: Graph) -> Graph:
                 op_type="Dense",
                 domain=FAST,
                 inputs=(node.inputs[0],),
-                attributes={"weight": weight, **attributes},
+                attributes={"weight": weight, **attributes, **rounding},
             ),
         )
     return rebuild(graph, changes) if changes else graph
+
+
+def _rounding(known: TensorType | None) -> dict[str, Any] | None:
+    """The attribute of a fast node that computes in float32 for a type: none for float32, what is
+    rounded to for float16 and bfloat16. None for other types."""
+    if known is None or known.dtype is None:
+        return None
+    if known.dtype == np.float32:
+        return {}
+    return {"rounds_to": known.dtype} if known.dtype in HALF else None
 
 
 def _row(name: str, width: int, index: Index) -> Array | None:
@@ -103,12 +117,17 @@ def make_rows(graph: Graph) -> Graph:
     index = Index(graph)
     changes: dict[int, Sequence[Node]] = {}
     for position, node in enumerate(graph.nodes):
-        if node.domain or not node.inputs or not index.is_float32(node.inputs[0]):
+        if node.domain or not node.inputs:
+            continue
+        rounding = _rounding(index.tensor(node.inputs[0]))
+        if rounding is None:
             continue
         rank = index.rank(node.inputs[0])
         if rank is None or rank < 2:
             continue
         fast = None
+        if rounding and node.op_type != "MatMul":
+            continue  # the standard's function bodies round between their steps
         if node.op_type == "Softmax" and node.opset >= 13:
             fast = _softmax(node, rank)
         elif node.op_type in ("LayerNormalization", "RMSNormalization"):
@@ -116,12 +135,13 @@ def make_rows(graph: Graph) -> Graph:
         elif node.op_type == "MatMul" and _are_stacks(node, index):
             fast = replace(node, domain=FAST)
         if fast is not None:
+            fast = replace(fast, attributes={**fast.attributes, **rounding})
             changes[position] = (fast,)
     return rebuild(graph, changes) if changes else graph
 
 
 def _are_stacks(node: Node, index: Index) -> bool:
-    return all(index.is_float32(name) and (index.rank(name) or 0) > 2 for name in node.inputs)
+    return all((index.rank(name) or 0) > 2 for name in node.inputs)
 
 
 def _softmax(node: Node, rank: int) -> Node | None:

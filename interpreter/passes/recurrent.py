@@ -58,14 +58,13 @@ def _replace_nodes(graph: Graph) -> Graph:
         inputs = [node.inputs[0], *states]
         while not inputs[-1]:
             inputs.pop()
-        read = index.readers.keys() | index.outputs
         changes[position] = (
             replace(
                 node,
                 op_type="Recurrent",
                 domain=FAST,
                 inputs=tuple(inputs),
-                outputs=tuple(name if name in read else "" for name in node.outputs),
+                outputs=tuple(name if index.is_read(name) else "" for name in node.outputs),
                 attributes=attributes,
             ),
         )
@@ -117,8 +116,7 @@ def _fast_attributes(node: Node, index: Index) -> dict[str, Any] | None:
         return None
     if given.get("hidden_size", hidden) != hidden:
         return None
-    read = index.readers.keys() | index.outputs
-    wanted = tuple(name in read for name in node.outputs)
+    wanted = tuple(index.is_read(name) for name in node.outputs)
     return {
         "kind": kind,
         "layers": (Weights(W, R, B),),

@@ -98,7 +98,8 @@ def _recurrent(position: int, node: Node, index: Index) -> Change | None:
         return None
     if shape[1] is None or shape_of(h, index) != (shape[1], hidden):
         return None
-    return _replacement(position, node, cell, x, shape, index)
+    states = TensorType(known.dtype, (*shape[:2], hidden))
+    return _replacement(position, node, cell, x, states, index)
 
 
 def _sizes(cell: Cell) -> tuple[int, int] | None:
@@ -116,58 +117,57 @@ def _sizes(cell: Cell) -> tuple[int, int] | None:
     return (inputs, hidden) if inputs and hidden else None
 
 
-def _parameters(cell: Cell) -> tuple[Array, Array, Array]:
+def _parameters(cell: Cell) -> dict[str, Array]:
     """W (1, G * H, I), R (1, G * H, H) and B (1, 2 * G * H) of the operator."""
-    hidden = cell.gates[0].R.shape[0]  # type: ignore[union-attr]
-    zero = np.zeros(hidden, cell.gates[0].R.dtype)  # type: ignore[union-attr]
-    W = np.concatenate([gate.W.T for gate in cell.gates if gate.W is not None])
-    R = np.concatenate([gate.R.T for gate in cell.gates if gate.R is not None])
-    biases = [zero if gate.b is None else gate.b for gate in cell.gates]
-    biases += [zero] * (len(cell.gates) - 1)
-    biases.append(zero if cell.reset_bias is None else cell.reset_bias)
-    return W[None], R[None], np.concatenate(biases)[None]
+    W = [gate.W.T for gate in cell.gates if gate.W is not None]
+    R = [gate.R.T for gate in cell.gates if gate.R is not None]
+    zero = np.zeros_like(R[0][0])
+    b = [gate.b for gate in cell.gates] + [None] * (len(cell.gates) - 1) + [cell.reset_bias]
+    B = [zero if part is None else part for part in b]
+    return {name: np.concatenate(parts)[None] for name, parts in (("W", W), ("R", R), ("B", B))}
 
 
 def _replacement(
-    position: int, node: Node, cell: Cell, x: str, shape: tuple[Dim, ...], index: Index
+    position: int, node: Node, cell: Cell, x: str, y: TensorType, index: Index
 ) -> Change:
+    """The node, and what makes the Loop's outputs of its own; ``y`` is the type of all states,
+    (T, N, H)."""
+    assert y.shape is not None
     change = Change()
-    read_by_others = index.readers.keys() | index.outputs
-    final, *scans = (name if name in read_by_others else "" for name in node.outputs)
+    steps, samples, hidden = y.shape
+    final, *scans = (name if index.is_read(name) else "" for name in node.outputs)
     title = next(filter(None, node.outputs))
     every, last = f"{title}/Y", f"{title}/Y_h"
-    before = index.maker(x)
-    reverse = before is not None and is_reversal(before, index)
-    W, R, B = _parameters(cell)
-    read = [before.inputs[0] if before is not None and reverse else x]
-    read += [change.constant(value, title, k) for value, k in ((W, "W"), (R, "R"), (B, "B"))]
-    nodes: list[Node] = []
+    change.types |= {every: replace(y, shape=(steps, 1, samples, hidden))}
+    change.types |= {last: replace(y, shape=(1, samples, hidden))}
+    change.types |= {name: y for name in scans if name}
     first = change.constant([0], title, "first")
+    before, nodes, initial = index.maker(x), [], []
     if not is_zero(node.inputs[2], index):
-        read += ["", f"{title}/initial_h"]
-        nodes.append(Node("Unsqueeze", (node.inputs[2], first), (read[-1],), opset=OPSET))
+        initial = ["", f"{title}/initial_h"]
+        nodes.append(Node("Unsqueeze", (node.inputs[2], first), tuple(initial[1:]), opset=OPSET))
+    reverse = before is not None and is_reversal(before, index)
+    if before is not None and reverse:
+        x = before.inputs[0]
+    parameters = _parameters(cell)
+    read = [change.constant(value, title, name) for name, value in parameters.items()]
     # Whoever reads the last element alone reads the last state, where there surely is one.
-    taken = {
-        place
-        for name in scans
-        for place in index.readers.get(name, ())
-        if slice_of(index.graph.nodes[place], index) == (-1, None, 1) and isinstance(shape[0], int)
-    }
+    taken = [p for name in scans for p in _of_last(name, index)] if isinstance(steps, int) else []
     for place in taken:
         outputs = index.graph.nodes[place].outputs
         change.nodes[place] = (Node("Identity", (last,), outputs, opset=OPSET),)
     whole = [
         name
         for name in scans
-        if name in index.outputs or not taken.issuperset(index.readers.get(name, ()))
+        if name in index.outputs or not set(taken).issuperset(index.readers.get(name, ()))
     ]
+    direction = {"direction": "reverse" if reverse else "forward", "hidden_size": hidden}
     nodes.append(
         Node(
             cell.op_type,
-            tuple(read),
+            (x, *read, *initial),
             (every if whole else "", last if final or taken else ""),
-            {"direction": "reverse" if reverse else "forward", "hidden_size": R.shape[2]}
-            | _options(cell),
+            direction | _options(cell),
             name=node.name,
             opset=OPSET,
             index=node.index,
@@ -179,16 +179,17 @@ def _replacement(
         directions = change.constant([1], title, "directions")
         straight = f"{name}/reversed" if reverse else name
         nodes.append(Node("Squeeze", (every, directions), (straight,), opset=OPSET))
+        change.types[straight] = y
         if reverse:
             nodes.append(change.reversal(straight, name))
-        change.types[straight] = TensorType(R.dtype, (*shape[:2], R.shape[2]))
     change.nodes[position] = nodes
-    change.types |= {
-        every: TensorType(R.dtype, (shape[0], 1, shape[1], R.shape[2])),
-        last: TensorType(R.dtype, (1, shape[1], R.shape[2])),
-        **{name: TensorType(R.dtype, (*shape[:2], R.shape[2])) for name in scans if name},
-    }
     return change
+
+
+def _of_last(name: str, index: Index) -> list[int]:
+    """The nodes that read a value's last element along its first axis."""
+    readers = index.readers.get(name, ())
+    return [p for p in readers if slice_of(index.graph.nodes[p], index) == (-1, None, 1)]
 
 
 def _options(cell: Cell) -> dict[str, object]:
