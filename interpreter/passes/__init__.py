@@ -20,6 +20,7 @@ from .hoist import hoist
 from .layout import channels_last
 from .loops import simplify_loops
 from .normalization import find_layer_normalization, find_softmax
+from .pool_first import pool_first
 from .products import find_spatial_mean, make_dense, make_rows
 from .quantized import centre_quantized
 from .recurrent import join_recurrent
@@ -58,6 +59,7 @@ PASSES: tuple[Pass, ...] = (
     find_spatial_mean,
     fold_pads,
     drop_dead,
+    pool_first,
     fuse_epilogues,
     join_gates,
     scale_matrices,

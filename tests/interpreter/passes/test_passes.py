@@ -692,3 +692,31 @@ def test_a_huge_constant_is_not_made_at_load() -> None:
     )
     (y,) = so.InferenceSession(proto).run(None, {"x": np.zeros(2, np.int64)})
     assert y.tolist() == [2**20, 2**20]
+
+
+def _pooled(pool: str = "AveragePool", between: bool = False, **options: Any) -> Any:
+    nodes = [node("Conv", "x w b", "c"), node(pool, "c", "y", kernel_shape=[2, 2], **options)]
+    outputs = ["c", "y"] if between else ["y"]
+    constants = {"w": normal(6, 5, 1, 1), "b": normal(6)}
+    return model(nodes, {"x": ["N", 5, 8, 7]}, outputs, constants)
+
+
+def test_a_mean_is_taken_before_a_pointwise_convolution() -> None:
+    ops = check(_pooled(strides=[2, 2]), {"x": normal(3, 5, 8, 7)})
+    assert ops == ["Transpose", "AveragePool*", "Conv*", "Transpose"]
+
+
+@pytest.mark.parametrize(
+    "proto",
+    [
+        _pooled("MaxPool", strides=[2, 2]),
+        _pooled(between=True, strides=[2, 2]),
+        _pooled(strides=[2, 2], pads=[1, 1, 0, 0]),
+    ],
+    ids=["maximum", "output between", "padding"],
+)
+def test_what_is_no_mean_of_a_pointwise_convolution_stays_behind_it(proto: Any) -> None:
+    ops = check(proto, {"x": normal(3, 5, 8, 7)})
+    assert "Conv*" in ops
+    assert ops.index("Conv*") < len(ops) - 1
+    assert "AveragePool*" not in ops[: ops.index("Conv*")]
