@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,9 @@ def reshape_1(data: Array, *, shape: Sequence[int] | None = None) -> Array:
 def _reshape(data: Array, shape: Sequence[int], allowzero: bool) -> Array:
     if min(shape, default=0) < -1 or shape.count(-1) > 1:
         raise ValueError(f"the shape {list(shape)} may hold one -1, and else no negative dimension")
+    if 0 not in shape:
+        with suppress(ValueError):  # which is said in our words below
+            return data.reshape(shape)
     if allowzero:
         if 0 in shape and -1 in shape:
             raise ValueError(f"with allowzero the shape {list(shape)} may not hold both 0 and -1")
