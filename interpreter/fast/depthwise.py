@@ -27,8 +27,8 @@ class Depthwise:
 
     slowness = 8
     """How much longer a multiplication takes here than in a matrix product, about."""
-    between_products = True
-    """It stands between 1×1 convolutions, which are small: see ``parallel``."""
+    by_products = True
+    """It stands between 1×1 convolutions: see ``executor``."""
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry

@@ -1,14 +1,14 @@
 """Work shared between threads, and BLAS's own threads kept out of the way meanwhile.
 
-Two ways to use several cores: the batch is split and each thread runs the whole
-plan on its part, or (at batch 1) a kernel's blocks are split. In both, BLAS runs
+There are three ways to use several cores. The batch is split and each thread runs the
+whole plan on its part, or (at batch 1) a kernel's blocks are split; in both, BLAS runs
 on one thread inside: under a pool its own threads make everything slower, and on
 a busy machine the small products of a recurrent step wait for them a thousand times.
 
-The third is for networks of many small products, as those with depthwise
-convolutions are, at batch 1: BLAS's own threads, and no helpers. They wait awake
-and begin a product in some 5 µs, where a helper takes 50; but while they wait
-they take its core from a helper.
+The third way is for lone images in networks of many plain products, as 1×1
+convolutions are: BLAS's own threads, and no helpers. They wait awake and begin a
+product in some 5 µs, where a helper takes 50; but while they wait they keep
+helpers from its core.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import numpy as np
 from ..fast import FAST
 from ..graph import Graph
 from .activations import find_gelu, find_gelu_tanh, find_silu
-from .attention import drop_full_masks, find_attention
+from .attention import drop_full_masks, find_attention, lower_attention
 from .cleanup import drop_dead, drop_identities
 from .constants import fold_constants
 from .excitation import join_gates, scale_matrices
@@ -55,6 +55,7 @@ PASSES: tuple[Pass, ...] = (
     drop_full_masks,
     drop_dead,
     find_attention,
+    lower_attention,
     drop_identities,
     find_spatial_mean,
     fold_pads,

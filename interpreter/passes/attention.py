@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from ..fast import FAST
 from ..graph import Graph, Node
+from ..types import Array
 from ._index import Index, rebuild
 from .activations import scalar
 
@@ -111,6 +115,83 @@ def find_attention(graph: Graph) -> Graph:
             ),
         )
     return rebuild(graph, changes) if changes else graph
+
+
+def lower_attention(graph: Graph) -> Graph:
+    """The operator Attention without mask, cache, causal frontier or window, with a key head for
+    each query head, in float32, becomes the fast node; heads that are packed are split by Reshapes.
+    """
+    index = Index(graph)
+    changes: dict[int, Sequence[Node]] = {}
+    constants: dict[str, Array] = {}
+    for position, node in enumerate(graph.nodes):
+        heads = None if node.domain or node.op_type != "Attention" else _plain_heads(node, index)
+        if heads is None:
+            continue
+        packed = index.rank(node.inputs[0]) == 3
+        perm = (0, 2, 1, 3) if packed else (0, 1, 2, 3)
+        sizes = [_last(name, index) // (heads if packed else 1) for name in node.inputs[:3]]
+        attributes: dict[str, Any] = dict.fromkeys(("query", "key", "value", "output"), perm)
+        attributes["scale"] = node.attributes.get("scale") or sizes[0] ** -0.5
+        fast = replace(
+            node,
+            op_type="Attention",
+            domain=FAST,
+            inputs=node.inputs[:3],
+            outputs=node.outputs[:1],
+            attributes=attributes,
+        )
+        if not packed:
+            changes[position] = (fast,)
+            continue
+        y = node.outputs[0]
+        parts = [f"{y}/{role}" for role in ("query", "key", "value")]
+        before = [
+            _reshape(name, part, (0, 0, heads, size), constants)
+            for name, part, size in zip(node.inputs, parts, sizes, strict=False)
+        ]
+        fast = replace(fast, inputs=tuple(parts), outputs=(f"{y}/heads",))
+        after = _reshape(f"{y}/heads", y, (0, 0, heads * sizes[2]), constants)
+        changes[position] = (*before, fast, after)
+    return rebuild(graph, changes, constants) if changes else graph
+
+
+def _plain_heads(node: Node, index: Index) -> int | None:
+    """The number of heads of an Attention that the fast node can compute, None of any other."""
+    values, attributes = node.inputs[:3], node.attributes
+    ranks = {index.rank(name) for name in values}
+    if any(node.inputs[3:]) or not all(index.is_float32(name) for name in values):
+        return None
+    if any(name in index.readers or name in index.outputs for name in node.outputs[1:] if name):
+        return None
+    if attributes.get("is_causal", 0) or attributes.get("softcap", 0.0):
+        return None
+    if any(attributes.get(f"{side}_window_size", -1) != -1 for side in ("left", "right")):
+        return None
+    if any(_last(name, index) == 0 for name in values):
+        return None
+    if ranks == {3}:
+        heads = {attributes.get("q_num_heads", 0), attributes.get("kv_num_heads", 0)}
+    elif ranks == {4}:
+        shapes = [known.shape for name in values if (known := index.tensor(name)) is not None]
+        heads = {shape[1] if shape is not None else None for shape in shapes}
+    else:
+        return None
+    (number, *others) = heads
+    divides = number and all(_last(name, index) % number == 0 for name in values if ranks == {3})
+    return number if isinstance(number, int) and not others and divides else None
+
+
+def _last(name: str, index: Index) -> int:
+    """The last dimension, 0 where it is not known."""
+    known = index.tensor(name)
+    last = None if known is None or not known.shape else known.shape[-1]
+    return last if isinstance(last, int) else 0
+
+
+def _reshape(source: str, made: str, shape: tuple[int, ...], constants: dict[str, Array]) -> Node:
+    constants[f"{made}/shape"] = np.array(shape)
+    return Node("Reshape", (source, f"{made}/shape"), (made,), name=made, opset=14)
 
 
 def _scores(name: str, index: Index) -> _Scores | None:

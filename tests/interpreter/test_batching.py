@@ -48,6 +48,52 @@ def test_parts_give_what_the_whole_gives(batch: int, threads: int) -> None:
     assert_same(session.run(None, {"x": x}), expected, rtol=1e-4, atol=1e-5)
 
 
+def bottleneck() -> Any:
+    """1×1, depthwise, 1×1."""
+    return model(
+        [
+            node("Conv", "x expand b", "c"),
+            node("Clip", "c zero six", "r"),
+            node("Conv", "r w", "d", pads=[1, 1, 1, 1], group=16),
+            node("Conv", "d project", "y"),
+        ],
+        {"x": ["N", 16, 8, 8]},
+        ["y"],
+        {
+            "expand": normal(16, 16, 1, 1),
+            "project": normal(16, 16, 1, 1),
+            "w": normal(16, 1, 3, 3),
+            "b": normal(16),
+            "zero": np.float32(0),
+            "six": np.float32(6),
+        },
+    )
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 9])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_products_on_the_threads_of_blas(batch: int, threads: int) -> None:
+    proto = bottleneck()
+    session = so.InferenceSession(proto, threads=threads)
+    assert session.executor.by_products
+    before = blas()
+    x = normal(batch, 16, 8, 8)
+    expected = onnxruntime(proto, {"x": x})
+    assert_same(session.run(None, {"x": x}), expected, rtol=1e-4, atol=1e-4)
+    assert blas() == before
+
+
+def test_most_products_are_not_on_the_threads_of_blas() -> None:
+    assert not so.InferenceSession(cnn(), threads=2).executor.by_products
+    recurrent = model(
+        [node("RNN", "x w r", "y", hidden_size=4)],
+        {"x": [3, "N", 2]},
+        ["y"],
+        {"w": normal(1, 4, 2), "r": normal(1, 4, 4)},
+    )
+    assert not so.InferenceSession(recurrent, threads=2).executor.by_products
+
+
 MIXING = {
     "softmax over samples": [node("Softmax", "x", "y", axis=0)],
     "mean over samples": [node("ReduceMean", "x axes", "y", keepdims=1)],

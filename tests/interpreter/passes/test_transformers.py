@@ -307,6 +307,35 @@ def test_scores_of_any_size() -> None:
     check(proto, {**feed, "mask": mask}, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("shapes", "attributes", "expected"),
+    [
+        (([2, 3, 5, 4], [2, 3, 6, 4]), "", "Attention*"),
+        (([2, 3, 5, 4], [2, 3, 6, 4]), "scale=0.3", "Attention*"),
+        (
+            (["N", 5, 12], ["N", 6, 12]),
+            "q_num_heads=3, kv_num_heads=3",
+            "Reshape Reshape Reshape Attention* Reshape",
+        ),
+        (([2, 3, 5, 4], [2, 3, 6, 4]), "is_causal=1", "Attention"),
+        (([2, 3, 5, 4], [2, 3, 6, 4]), "softcap=2.0", "Attention"),
+        (([2, 4, 5, 4], [2, 2, 6, 4]), "", "Attention"),  # two query heads a key head
+    ],
+)
+def test_the_operator_attention(
+    shapes: tuple[list[Any], list[Any]], attributes: str, expected: str
+) -> None:
+    given = {"q": shapes[0], "k": shapes[1], "v": shapes[1]}
+    assert ops(f"y = Attention q k v;{attributes}", given, opset=23) == expected.split()
+
+
+def test_the_operator_attention_with_a_mask_or_a_cache_stays() -> None:
+    shapes: dict[str, list[Any]] = {name: [2, 3, 5, 4] for name in "qkv"}
+    assert ops("y = Attention q k v mask", shapes, opset=23) == ["Attention"]
+    outputs = "y present values"
+    assert ops(f"{outputs} = Attention q k v", shapes, outputs, opset=23) == ["Attention"]
+
+
 # Rows --------------------------------------------------------------------------------------------
 
 BLOCK = """
