@@ -12,7 +12,7 @@ from ..graph import Graph, Node, Value
 from ..types import Array
 from . import fast
 from .activations import activation
-from .parallel import share
+from .parallel import MIN_WORK, share
 from .workspace import scratch
 
 if TYPE_CHECKING:
@@ -122,7 +122,10 @@ class Rows:
                     [target[start:stop] for target in targets],
                 )
 
-        share(part, self.work * count)
+        if count <= self.rows and self.work * count < MIN_WORK:
+            self._block(sources, targets)
+        else:
+            share(part, self.work * count)
         return self._outputs([target.reshape(*leading, target.shape[1]) for target in targets])
 
     def _block(self, sources: Sequence[Array], targets: Sequence[Array]) -> None:
