@@ -24,6 +24,9 @@ RECURRENT_LEAST = 64
 take turns with the interpreter's lock."""
 MIN_BATCH = 8
 """Samples below which threads gain nothing over the hand-off."""
+LARGE_SAMPLE = 512 * 1024
+"""Bytes of a sample's largest value from which two samples are worth it, where kernels would not
+share their own blocks."""
 UFUNC_BUFFER = 1024
 """Elements. NumPy copies an operand of a ufunc that is not contiguous through a buffer where its
 runs are shorter than the buffer; with NumPy's own 8192 that halves the speed of runs of 1024."""
@@ -67,7 +70,8 @@ class Executor:
         if len(sizes) != 1:
             return []
         (samples,) = sizes
-        if samples < (2 if self.by_products else MIN_BATCH):
+        large = self.by_products and self.split.sample_bytes >= LARGE_SAMPLE
+        if samples < (2 if large else MIN_BATCH):
             return []
         if self.split.recurrent:
             least, most = RECURRENT_LEAST, RECURRENT_PART

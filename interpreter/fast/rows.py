@@ -12,15 +12,15 @@ from ..graph import Graph, Node, Value
 from ..types import Array
 from . import fast
 from .activations import activation
-from .parallel import share
+from .parallel import MIN_WORK, share
 from .workspace import scratch
 
 if TYPE_CHECKING:
     from ..plan import Observer, Step
 
 ROWS = 1024
-"""Rows of a block. Every block reads all weights again, which are larger than the second cache: with
-1024 rows an encoder 384 wide takes a tenth less time than with 128. More bring nothing."""
+"""Rows of a block. Every block reads all weights again, which are larger than the cache near a
+core: with 1024 rows an encoder 384 wide takes a tenth less time than with 128."""
 BLOCK = 1 << 16
 """Elements of a block's widest value, where rows are short: a call must be worth its cost."""
 
@@ -122,7 +122,10 @@ class Rows:
                     [target[start:stop] for target in targets],
                 )
 
-        share(part, self.work * count)
+        if count <= self.rows and self.work * count < MIN_WORK:
+            self._block(sources, targets)
+        else:
+            share(part, self.work * count)
         return self._outputs([target.reshape(*leading, target.shape[1]) for target in targets])
 
     def _block(self, sources: Sequence[Array], targets: Sequence[Array]) -> None:

@@ -11,6 +11,7 @@ from graphs import model, node, onnxruntime
 from oracles import assert_same
 
 import scratch_onnx.interpreter as so
+from scratch_onnx.interpreter import executor
 from scratch_onnx.interpreter.fast import parallel
 from scratch_onnx.interpreter.fast.parallel import blas_threads
 
@@ -72,12 +73,18 @@ def bottleneck() -> Any:
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 9])
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_products_on_the_threads_of_blas(batch: int, threads: int) -> None:
+@pytest.mark.parametrize("large", [0, 2**20])
+def test_products_on_the_threads_of_blas(
+    batch: int, threads: int, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, "LARGE_SAMPLE", large)
     proto = bottleneck()
     session = so.InferenceSession(proto, threads=threads)
     assert session.executor.by_products
     before = blas()
     x = normal(batch, 16, 8, 8)
+    parts = len(session.executor.parts([x]))
+    assert parts == (0 if batch < (8 if large else 2) else min(batch, threads))
     expected = onnxruntime(proto, {"x": x})
     assert_same(session.run(None, {"x": x}), expected, rtol=1e-4, atol=1e-4)
     assert blas() == before
