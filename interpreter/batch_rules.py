@@ -368,7 +368,7 @@ def _fast_recurrent(node: Node, view: View) -> tuple[int, ...]:
 
 
 def _attention(node: Node, view: View) -> int:
-    """Samples along the first axis of the stacks of q, k and v, and of the mask where it has any."""
+    """Samples along the first axis of the stacks of q, k and v, and of the mask if it has any."""
     for name, role in zip(node.inputs[:3], ("query", "key", "value"), strict=True):
         if view.axis(name) != node.attributes[role][0]:
             raise NotSplitError

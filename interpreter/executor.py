@@ -25,8 +25,7 @@ take turns with the interpreter's lock."""
 MIN_BATCH = 8
 """Samples below which threads gain nothing over the hand-off."""
 LARGE_SAMPLE = 512 * 1024
-"""Bytes of a sample's largest value from which two samples are worth it, where kernels would not
-share their own blocks."""
+"""Bytes of a sample's largest value from which two samples are worth it."""
 UFUNC_BUFFER = 1024
 """Elements. NumPy copies an operand of a ufunc that is not contiguous through a buffer where its
 runs are shorter than the buffer; with NumPy's own 8192 that halves the speed of runs of 1024."""
@@ -37,15 +36,13 @@ class Executor:
 
     A batch that can be split (``batching.find_split``) is cut into parts, and
     ``threads`` threads take them. Where it cannot, or is small, kernels share
-    their own blocks between the threads, or the products are left to BLAS's own
-    (``fast.parallel`` says why it is one or the other).
+    their own blocks between the threads.
     """
 
     def __init__(self, plan: Plan, split: Split | None, threads: int) -> None:
         self.plan = plan
         self.split = split
         self.threads = threads
-        self.by_products = _prefers_products(plan)
 
     def run(self, values: Sequence[Any], observer: Observer | None = None) -> list[Any]:
         """The plan's outputs."""
@@ -53,8 +50,7 @@ class Executor:
         if len(parts) > 1:
             with blas_threads(1):
                 return self._in_parts(values, parts)
-        blas, helpers = (self.threads, 1) if self.by_products else (1, self.threads)
-        with blas_threads(blas), np.errstate(all="ignore"), team(helpers):
+        with blas_threads(1), np.errstate(all="ignore"), team(self.threads):
             np.setbufsize(UFUNC_BUFFER)  # errstate puts it back
             return self.plan.execute(values, observer)
 
@@ -70,7 +66,7 @@ class Executor:
         if len(sizes) != 1:
             return []
         (samples,) = sizes
-        large = self.by_products and self.split.sample_bytes >= LARGE_SAMPLE
+        large = self.split.sample_bytes >= LARGE_SAMPLE
         if samples < (2 if large else MIN_BATCH):
             return []
         if self.split.recurrent:
@@ -101,20 +97,6 @@ class Executor:
 
         run_parts(work, min(self.threads, len(parts)))
         return [result.array for result in results]
-
-
-def _prefers_products(plan: Plan) -> bool:
-    """Whether BLAS's own threads serve a plan better than helpers, where the batch is not split.
-
-    They do where a third of the convolutions are 1×1, or depthwise between those (measured: a
-    tenth faster for ResNet50, a fifth for MobileNetV2), and not where Winograd's transforms and
-    small products are most of the work (VGG16: 1.7 times slower).
-    """
-    kernels = [getattr(step.call, "algorithm", None) for step in plan.steps]
-    prefer: list[bool] = [
-        getattr(kernel, "by_products", False) for kernel in kernels if kernel is not None
-    ]
-    return sum(prefer) * 3 > len(prefer)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from ..types import Array
 from . import fast
 from .epilogue import Epilogue
 from .parallel import share
+from .product import Product
 
 
 @fast("Dense")
@@ -22,11 +23,11 @@ class Dense:
         activation: str = "",
         activation_parameters: tuple[float, ...] = (),
     ) -> None:
-        self.weight = np.ascontiguousarray(weight, np.float32)
+        self.product = Product(np.asarray(weight, np.float32))
         self.epilogue = Epilogue(bias, activation, activation_parameters)
 
     def __call__(self, x: Array) -> Array:
-        depth, width = self.weight.shape
+        depth, width = self.product.depth, self.product.columns
         if x.shape[-1] != depth:
             raise ValueError(f"the last axis is {x.shape[-1]} long; the weight's first is {depth}")
         rows = x.reshape(-1, depth)
@@ -42,8 +43,5 @@ class Dense:
 
     def rows(self, x: Array, y: Array) -> None:
         """Write the result for a block x (rows, K) into y (rows, N)."""
-        if len(x) == 1:
-            np.dot(x, self.weight, out=y)
-        else:
-            np.matmul(x, self.weight, out=y)
+        self.product(x, y)
         self.epilogue(y)

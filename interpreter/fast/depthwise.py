@@ -27,8 +27,6 @@ class Depthwise:
 
     slowness = 8
     """How much longer a multiplication takes here than in a matrix product, about."""
-    by_products = True
-    """It stands between 1×1 convolutions: see ``executor``."""
 
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry

@@ -1,14 +1,11 @@
 """Work shared between threads, and BLAS's own threads kept out of the way meanwhile.
 
-There are three ways to use several cores. The batch is split and each thread runs the
-whole plan on its part, or (at batch 1) a kernel's blocks are split; in both, BLAS runs
+There are two ways to use several cores: the batch is split and each thread runs the
+whole plan on its part, or (at batch 1) a kernel's blocks are split. In both, BLAS runs
 on one thread inside: under a pool its own threads make everything slower, and on
 a busy machine the small products of a recurrent step wait for them a thousand times.
-
-The third way is for lone images in networks of many plain products, as 1×1
-convolutions are: BLAS's own threads, and no helpers. They wait awake and begin a
-product in some 5 µs, where a helper takes 50; but while they wait they keep
-helpers from its core.
+Without a pool they would begin a product sooner than a helper does, but not one of
+the small products (``product``) that BLAS is fastest at.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-MIN_WORK = 20_000_000
+MIN_WORK = 10_000_000
 """Multiplications below which a hand-off to another thread costs more than it saves: it takes 50
 to 100 µs until both are done, in which one thread does some five million, and products of half the
 rows are slower."""

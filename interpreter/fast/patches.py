@@ -168,8 +168,8 @@ class _View:
             self.conv.product(self.operand, self._groups(out))
             epilogue(out, residual)
             return
-        for call in self.multiply:
-            call()
+        for call, one, other, result in self.multiply:
+            call(one, other, out=result)
         if self.geometry.pool == "average":
             epilogue(self.product)
             np.add.reduce(self.slabs, axis=(0, 1), out=out)

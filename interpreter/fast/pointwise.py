@@ -18,9 +18,6 @@ BUDGET = 640 * 1024
 class Pointwise:
     """A 1×1 convolution: one product, over every ``strides``-th pixel."""
 
-    by_products = True
-    """BLAS's own threads compute it faster than helpers that have half of it each."""
-
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
         self.product = Product(np.asarray(geometry.weight[0, 0], np.float32))

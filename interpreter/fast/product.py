@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import copy
-from functools import cache, partial
+from functools import cache
 from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 
 from ..types import Array
 from .parallel import blas_architectures
-from .workspace import scratch
+from .workspace import MAX_SHAPES, scratch
 
 SMALL = 1_000_000
 """OpenBLAS multiplies without packing its operands first where there are at most so many
@@ -32,6 +33,10 @@ def small_is_fast() -> bool:
     return bool(HAVE_SMALL & set(blas_architectures()))
 
 
+_Cut: TypeAlias = tuple[int, int, int, int, int]
+_Call: TypeAlias = tuple[np.ufunc, Array, Array, Array]
+
+
 class Product:
     """``a @ matrix`` for a constant matrix, or a stack of them.
 
@@ -50,57 +55,58 @@ class Product:
         if self.small and columns > WIDTHS[0]:
             self.width = next((width for width in WIDTHS if columns % width == 0), columns)
             self.small = self.width < columns
-        pieces = max(1, -(-depth // DEPTH)) if self.small else 1
-        edges = [depth * piece // pieces for piece in range(pieces + 1)]
         split = matrix.reshape(*stack, depth, columns // max(1, self.width), self.width)
         # (..., 1, panels, K, width)
-        panels = np.moveaxis(split, -2, -3)[..., None, :, :, :]
-        self.pieces = [
-            (start, stop, np.ascontiguousarray(panels[..., start:stop, :]))
-            for start, stop in pairwise(edges)
-        ]
+        self.panels = np.ascontiguousarray(np.moveaxis(split, -2, -3))[..., None, :, :, :]
+        self.depth, self.columns = depth, columns
+        self.cuts: dict[int, list[_Cut]] = {}
 
-    def bind(self, a: Array, out: Array) -> list[Callable[[], object]]:
-        """Calls that compute ``out`` (..., M, N) from ``a`` (..., M, K), for buffers that stay."""
-        calls: list[Callable[[], object]] = []
-        for start, stop, panels in self.pieces:
+    def __call__(self, a: Array, out: Array) -> None:
+        """Write ``a`` (..., M, K) ``@ matrix`` into ``out`` (..., M, N); rows may lie apart."""
+        for call, one, other, target in self.bind(a, out):
+            call(one, other, out=target)
+
+    def bind(self, a: Array, out: Array) -> list[_Call]:
+        """What computes the same for arrays that stay: calls with their operands."""
+        rows = a.shape[-2]
+        cuts = self.cuts.get(rows)
+        if cuts is None:
+            if len(self.cuts) >= MAX_SHAPES:
+                self.cuts.clear()
+            cuts = self.cuts[rows] = list(self._cut(rows))
+        calls: list[_Call] = []
+        for top, bottom, block, start, stop in cuts:
+            left = a[..., top:bottom, start:stop]
+            left = left.reshape(*left.shape[:-2], -1, 1, block, stop - start)
             target = scratch("partial", *out.shape) if start else out
-            for rows in self._blocks(a.shape[-2], stop - start):
-                left, right = (
-                    a[..., rows[0] : rows[1], start:stop],
-                    target[..., rows[0] : rows[1], :],
-                )
-                left = left.reshape(*left.shape[:-2], -1, 1, rows[2], stop - start)
-                right = right.reshape(*right.shape[:-2], -1, rows[2], panels.shape[-3], self.width)
-                calls.append(partial(np.matmul, left, panels, out=right.swapaxes(-2, -3)))
-            if start:
-                calls.append(partial(np.add, out, target, out=out))
+            right = target[..., top:bottom, :]
+            right = right.reshape(*right.shape[:-2], -1, block, self.panels.shape[-3], self.width)
+            panels = self.panels if stop - start == self.depth else self.panels[..., start:stop, :]
+            calls.append((np.matmul, left, panels, right.swapaxes(-2, -3)))
+            if start and bottom == rows:
+                calls.append((np.add, out, target, out))
         return calls
 
-    def _blocks(self, rows: int, depth: int) -> Iterator[tuple[int, int, int]]:
-        """From which to which row, in blocks of how many."""
-        most = max(1, SMALL // max(1, depth * self.width) if self.small else rows)
-        pieces = max(1, -(-rows // most))
-        block = max(1, -(-rows // pieces))
-        # A somewhat smaller block that leaves no remainder saves a call.
-        block = next((b for b in range(block, block * 3 // 4, -1) if rows % b == 0), block)
-        even = rows // block * block
-        if even:
-            yield 0, even, block
-        if even < rows:
-            yield even, rows, rows - even
+    def _cut(self, rows: int) -> Iterator[_Cut]:
+        """The products: from which to which row, in blocks of how many, and which of K."""
+        whole = rows == 1 or not self.small  # one row is no product of matrices for BLAS
+        pieces = 1 if whole else max(1, -(-self.depth // DEPTH))
+        edges = [self.depth * piece // pieces for piece in range(pieces + 1)]
+        for start, stop in pairwise(edges):
+            most = rows if whole else max(1, SMALL // max(1, (stop - start) * self.width))
+            blocks = max(1, -(-rows // max(1, most)))
+            block = max(1, -(-rows // blocks))
+            # A somewhat smaller block that leaves no remainder saves a call.
+            block = next((b for b in range(block, block * 3 // 4, -1) if rows % b == 0), block)
+            even = rows // block * block
+            if even:
+                yield 0, even, block, start, stop
+            if even < rows:
+                yield even, rows, rows - even, start, stop
 
     def scaled(self, scale: Array) -> Product:
         """The product with ``scale[:, None] * matrix``; good until another is asked for."""
         other = copy(self)
-        other.pieces = []
-        for start, stop, panels in self.pieces:
-            target = scratch(f"panels {start}", *panels.shape)
-            np.multiply(panels, scale[start:stop, None], out=target)
-            other.pieces.append((start, stop, target))
+        other.panels = scratch("panels", *self.panels.shape)
+        np.multiply(self.panels, scale[:, None], out=other.panels)
         return other
-
-    def __call__(self, a: Array, out: Array) -> None:
-        """``out = a @ matrix``."""
-        for call in self.bind(a, out):
-            call()

@@ -74,8 +74,8 @@ class Tiles:
         """Compute a block: x are its rows of the images, ``out`` its part of the output."""
         self.fill(x)
         self.transform()
-        for call in self.multiply:
-            call()
+        for call, one, other, result in self.multiply:
+            call(one, other, out=result)
         self.transform_back()
         if self.geometry.pool:
             self._pool()

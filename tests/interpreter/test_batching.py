@@ -74,13 +74,12 @@ def bottleneck() -> Any:
 @pytest.mark.parametrize("batch", [1, 2, 3, 9])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("large", [0, 2**20])
-def test_products_on_the_threads_of_blas(
+def test_few_samples_are_split_where_they_are_large(
     batch: int, threads: int, large: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(executor, "LARGE_SAMPLE", large)
     proto = bottleneck()
     session = so.InferenceSession(proto, threads=threads)
-    assert session.executor.by_products
     before = blas()
     x = normal(batch, 16, 8, 8)
     parts = len(session.executor.parts([x]))
@@ -88,17 +87,6 @@ def test_products_on_the_threads_of_blas(
     expected = onnxruntime(proto, {"x": x})
     assert_same(session.run(None, {"x": x}), expected, rtol=1e-4, atol=1e-4)
     assert blas() == before
-
-
-def test_most_products_are_not_on_the_threads_of_blas() -> None:
-    assert not so.InferenceSession(cnn(), threads=2).executor.by_products
-    recurrent = model(
-        [node("RNN", "x w r", "y", hidden_size=4)],
-        {"x": [3, "N", 2]},
-        ["y"],
-        {"w": normal(1, 4, 2), "r": normal(1, 4, 4)},
-    )
-    assert not so.InferenceSession(recurrent, threads=2).executor.by_products
 
 
 MIXING = {
