@@ -54,7 +54,7 @@ class blas_threads:  # noqa: N801 - used like a function; a class enters faster 
     """BLAS limited to ``count`` threads; put back when the last run that limits it ends.
 
     The limit is the whole process's, so runs in several threads share it:
-    the first one remembers what was set, the last one restores it.
+    the first one sets its own and remembers what was there, the last one restores that.
     """
 
     def __init__(self, count: int) -> None:
@@ -76,7 +76,7 @@ class blas_threads:  # noqa: N801 - used like a function; a class enters faster 
             _runs -= 1
             if _runs == 0:
                 for library, before in zip(_blas(), _before, strict=True):
-                    if before != self.count:
+                    if library.get_num_threads() != before:  # the first run's count, not ours
                         library.set_num_threads(before)
 
 

@@ -161,3 +161,16 @@ def test_blas_is_put_back() -> None:
             pass
         assert set(blas()) == {1}
     assert blas() == before
+
+
+@pytest.mark.parametrize("counts", [(1, 2), (2, 1), (1, 3)])
+def test_blas_is_put_back_by_the_last_of_several_runs(counts: tuple[int, int]) -> None:
+    first, second = map(blas_threads, counts)
+    before = blas()
+    first.__enter__()
+    second.__enter__()
+    assert set(blas()) == {counts[0]}
+    first.__exit__()
+    assert set(blas()) == {counts[0]}
+    second.__exit__()
+    assert blas() == before
