@@ -174,3 +174,20 @@ def test_blas_is_put_back_by_the_last_of_several_runs(counts: tuple[int, int]) -
     assert set(blas()) == {counts[0]}
     second.__exit__()
     assert blas() == before
+
+
+def test_parts_run_in_threads_and_their_errors_are_raised_when_all_have_ended() -> None:
+    assert parallel.run_parts(lambda index, parts: (index, parts), 3) == [(0, 3), (1, 3), (2, 3)]
+    names = parallel.run_parts(lambda *_: threading.current_thread().name, 3)
+    assert names[0] == threading.current_thread().name
+    assert names[0] not in names[1:]
+    ended: list[int] = []
+
+    def part(index: int, parts: int) -> None:
+        ended.append(index)
+        if index != parts - 1:
+            raise ValueError(f"part {index}")
+
+    with pytest.raises(ValueError, match="part 0"):
+        parallel.run_parts(part, 3)
+    assert sorted(ended) == [0, 1, 2]
