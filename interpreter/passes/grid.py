@@ -130,7 +130,7 @@ def moves(node: Node) -> bool:
         len([name for name in node.outputs if name]) == 1
         and not node.attributes.get("ceil_mode", 0)
         and set(node.attributes.get("dilations", (1,))) == {1}
-        and max(pads) < min(kernel)
+        and max(pads, default=0) < min(kernel, default=0)
     )
 
 
