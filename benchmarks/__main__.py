@@ -8,39 +8,40 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
+from . import results
 from .models import CASES, make
 from .sides import SIDES
 
-RESULTS = Path(__file__).parent / "results"
 SLOW = 20.0
 """Seconds: a side is not asked for more rounds of a case than fit in it."""
+
+
+def environment(threads: int) -> dict[str, str]:
+    """The variables of a process in which no library takes more threads than that."""
+    limits = {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "OPENBLAS", "MKL")}
+    return {**os.environ, **limits, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 class Side:
     """A running side."""
 
     def __init__(self, side: str, name: str, threads: int) -> None:
-        count = str(threads)
-        limits = {f"{library}_NUM_THREADS": count for library in ("OMP", "OPENBLAS", "MKL")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.sides", side, name, count],
+            [sys.executable, "-m", "benchmarks.sides", side, name, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, **limits, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            env=environment(threads),
         )
         self.load = self._answer()["load"]
 
@@ -118,39 +119,28 @@ def measure(name: str, threads: int, batch: int, sides: list[str], rounds: int) 
     ]  # fmt: skip
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    import onnxruntime
-
-    info = Path("/proc/cpuinfo")
-    names = [
-        line.split(":", 1)[1].strip()
-        for line in (info.read_text().splitlines() if info.exists() else [])
-        if line.startswith("model name")
-    ]
-    return {
-        "processor": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "onnxruntime": onnxruntime.__version__,
-        "date": time.strftime("%Y-%m-%d"),
-    }
-
-
-def table(rows: list[Row]) -> str:
+def table(rows: Sequence[dict[str, Any]]) -> str:
     """The rows as a Markdown table."""
     lines = [
         "| model | threads | batch | side | median | over onnxruntime | peak memory |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
-        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
         lines.append(
-            f"| {row.model} | {row.threads} | {row.batch} | {row.side} | "
-            f"{row.median * 1e3:.3f} ms | {ratio} | {row.peak / 2**20:.0f} MiB |"
+            f"| {row['model']} | {row['threads']} | {row['batch']} | {row['side']} | "
+            f"{row['median'] * 1e3:.3f} ms | {ratio} | {row['peak'] / 2**20:.0f} MiB |"
         )
     return "\n".join(lines)
+
+
+CASE = ("model", "threads", "batch")
+
+
+def _saved(name: str, case: tuple[str, int, int]) -> set[str]:
+    """The sides that this machine's file of results has of a case."""
+    rows = results.kept(name)
+    return {row["side"] for row in rows if tuple(row[field] for field in CASE) == case}
 
 
 @click.command(epilog="Example: python -m benchmarks cnn lstm --threads 2 --batch 32")
@@ -158,8 +148,13 @@ def table(rows: list[Row]) -> str:
 @click.option("--threads", type=int, multiple=True, default=(2,), show_default=True)
 @click.option("--batch", type=int, multiple=True, help="Default: each model's own.")
 @click.option("--side", "sides", type=click.Choice(list(SIDES)), multiple=True)
-@click.option("--rounds", type=int, default=9, show_default=True)
-@click.option("--save", metavar="NAME", help="Write benchmarks/results/NAME.json and NAME.md.")
+@click.option("--rounds", type=click.IntRange(1), default=9, show_default=True)
+@click.option(
+    "--save",
+    metavar="NAME",
+    help="Write benchmarks/results/NAME.json and NAME.md after each case; other cases stay.",
+)
+@click.option("--resume", is_flag=True, help="Leave out the cases that NAME.json has already.")
 def main(
     names: tuple[str, ...],
     threads: tuple[int, ...],
@@ -167,24 +162,37 @@ def main(
     sides: tuple[str, ...],
     rounds: int,
     save: str | None,
+    resume: bool,
 ) -> None:
     """Time MODELs (default: cnn) on this interpreter and on its peers."""
     unknown = sorted(set(names) - CASES.keys())
     if unknown:
         raise click.UsageError(f"no model {unknown[0]}; there are: {', '.join(CASES)}")
-    rows: list[Row] = []
+    if resume and not save:
+        raise click.UsageError("--resume needs --save: the file that it goes on with")
+    asked = list(sides or SIDES)
+    rows: list[dict[str, Any]] = []
+    failed: list[str] = []
     for name in names or ("cnn",):
         make(name)
         for count in threads:
             for size in batch or CASES[name].batches:
-                rows += measure(name, count, size, list(sides or SIDES), rounds)
-                click.echo(table(rows[-len(sides or SIDES) :]), err=True)
+                if resume and save and _saved(save, (name, count, size)) >= set(asked):
+                    continue
+                try:
+                    measured = measure(name, count, size, asked, rounds)
+                except RuntimeError as error:  # a side that ended amid its turns
+                    click.echo(f"  {name} at batch {size}: {error}", err=True)
+                    measured = []
+                if len(measured) < len(asked):
+                    failed.append(f"{name} at batch {size} with {count} threads")
+                rows += (fresh := [vars(row) for row in measured])
+                click.echo(table(fresh), err=True)
+                if save and fresh:
+                    results.save(save, fresh, CASE, table)
     click.echo(table(rows))
-    if save:
-        RESULTS.mkdir(exist_ok=True)
-        record = {"machine": machine(), "rows": [vars(row) for row in rows]}
-        (RESULTS / f"{save}.json").write_text(json.dumps(record, indent=1) + "\n")
-        (RESULTS / f"{save}.md").write_text(table(rows) + "\n")
+    if failed:
+        raise click.ClickException(f"not every side ran: {'; '.join(failed)}")
 
 
 if __name__ == "__main__":

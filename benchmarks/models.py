@@ -1,6 +1,6 @@
 """The models that are measured: made with random weights through our own export, and kept.
 
-Keras is needed only to make them; ``python -m benchmarks make`` does.
+Keras is needed only to make them, when a measurement first asks for one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def _images(size: int) -> Callable[[np.random.Generator, int], np.ndarray[Any, A
     return lambda rng, batch: rng.random((batch, size, size, 3), dtype=np.float32)
 
 
-def _tokens(length: int) -> Callable[[np.random.Generator, int], np.ndarray[Any, Any]]:
+def tokens(length: int) -> Callable[[np.random.Generator, int], np.ndarray[Any, Any]]:
+    """Of a text model: random words, so many a sample."""
     return lambda rng, batch: rng.integers(0, 2836, (batch, length), dtype=np.int32)
 
 
@@ -51,7 +52,7 @@ def _cnn(
     return Sequential([Input((32, 32, 3)), *blocks, *head])
 
 
-def _text(cell: str, units: tuple[int, ...], length: int, both: bool = False) -> Any:
+def _text(cell: str, units: tuple[int, ...], length: int | None, both: bool = False) -> Any:
     from keras import Input, Sequential, layers
 
     stack: list[Any] = []
@@ -92,16 +93,17 @@ def _encoder(blocks: int = 6, width: int = 384, heads: int = 12) -> Any:
 
 CASES: dict[str, Case] = {
     "cnn": Case(_cnn, _images(32)),
-    "lstm": Case(lambda: _text("LSTM", (64, 32), 72), _tokens(72)),
-    "lstm-bidirectional": Case(lambda: _text("LSTM", (64, 32), 72, True), _tokens(72)),
-    "rnn": Case(lambda: _text("SimpleRNN", (128, 128), 250), _tokens(250)),
-    "rnn-bidirectional": Case(lambda: _text("SimpleRNN", (128, 128), 250, True), _tokens(250)),
-    "rnn-loop": Case(lambda: _text("SimpleRNN", (128, 128), 250), _tokens(250), plain=True),
+    "lstm": Case(lambda: _text("LSTM", (64, 32), 72), tokens(72)),
+    "lstm-bidirectional": Case(lambda: _text("LSTM", (64, 32), 72, True), tokens(72)),
+    "lstm-any-length": Case(lambda: _text("LSTM", (64, 32), None), tokens(72)),
+    "rnn": Case(lambda: _text("SimpleRNN", (128, 128), 250), tokens(250)),
+    "rnn-bidirectional": Case(lambda: _text("SimpleRNN", (128, 128), 250, True), tokens(250)),
+    "rnn-loop": Case(lambda: _text("SimpleRNN", (128, 128), 250), tokens(250), plain=True),
     "rnn-bidirectional-loop": Case(
-        lambda: _text("SimpleRNN", (128, 128), 250, True), _tokens(250), plain=True
+        lambda: _text("SimpleRNN", (128, 128), 250, True), tokens(250), plain=True
     ),
-    "gru": Case(lambda: _text("GRU", (64, 32), 72), _tokens(72)),
-    "gru-bidirectional": Case(lambda: _text("GRU", (64, 32), 72, True), _tokens(72)),
+    "gru": Case(lambda: _text("GRU", (64, 32), 72), tokens(72)),
+    "gru-bidirectional": Case(lambda: _text("GRU", (64, 32), 72, True), tokens(72)),
     "cnn-5x5": Case(lambda: _cnn((32, 64), 5), _images(32)),
     "cnn-7x7": Case(lambda: _cnn((32, 64), 7), _images(32)),
     "cnn-average": Case(lambda: _cnn((32, 64), 3, "AveragePooling2D"), _images(32)),

@@ -7,20 +7,20 @@ file in the system's cache, and Python's bytecode written before, as after an in
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from .__main__ import RESULTS, machine
+from . import results
 from .models import make, path
 
 DIGITS = Path(__file__).parents[1] / "examples" / "digits"
@@ -96,7 +96,7 @@ def measure(commands: dict[str, list[str]], rounds: int, *, whole: bool) -> list
     ]
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: Sequence[dict[str, Any]]) -> str:
     """The rows as a Markdown table."""
     lines = ["| what | median | over onnxruntime |", "| --- | --- | --- |"]
     for row in rows:
@@ -117,9 +117,7 @@ def main(rounds: int, save: bool) -> None:
     rows += measure(loads("resnet50"), rounds, whole=False)
     click.echo(table(rows))
     if save:
-        record = {"machine": machine(), "rows": rows}
-        (RESULTS / "startup.json").write_text(json.dumps(record, indent=1) + "\n")
-        (RESULTS / "startup.md").write_text(table(rows) + "\n")
+        results.save("startup", rows, ("name",), table)
 
 
 if __name__ == "__main__":
