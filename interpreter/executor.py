@@ -14,7 +14,7 @@ from .fast.parallel import blas_threads, run_parts, team
 from .plan import Observer, Plan
 from .types import Array
 
-PART_BYTES = 4 * 2**20
+PART_BYTES = 16 * 2**20
 """A part's largest value: more samples at a time cost fewer calls, and hand-overs of the
 interpreter's lock between threads (some 2 µs a call)."""
 RECURRENT_PART = 128
