@@ -8,6 +8,7 @@ weights out, and its instance is called with the node's inputs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,6 +18,33 @@ from ..types import Array, Dtype
 
 FAST = "scratch_onnx.fast"
 """The domain of fast nodes; no file may use it."""
+
+MODULES = {
+    "Activation": "elementwise",
+    "Affine": "elementwise",
+    "Attention": "attention",
+    "AveragePool": "pool",
+    "Centre": "quantized",
+    "Conv": "conv",
+    "Dense": "dense",
+    "DynamicQuantize": "quantized",
+    "DynamicQuantizeLSTM": "quantized_lstm",
+    "DynamicRange": "quantized",
+    "Gate": "excitation",
+    "GlobalAveragePool": "pool",
+    "Integers": "quantized",
+    "LayerNormalization": "last_axis",
+    "MatMul": "last_axis",
+    "MaxPool": "pool",
+    "QuantizedAdd": "quantized",
+    "QuantizedConv": "quantized",
+    "QuantizedDense": "quantized",
+    "Recurrent": "recurrent",
+    "Rows": "rows",
+    "ScaledConv": "excitation",
+    "Softmax": "last_axis",
+}
+"""Fast operator → the module that registers it, which is imported when a model first needs it."""
 
 Factory = Callable[..., Callable[..., Any]]
 F = TypeVar("F", bound=Factory)
@@ -36,23 +64,8 @@ def fast(op_type: str) -> Callable[[F], F]:
 
 def prepare(node: Node) -> Callable[..., Any]:
     """The prepared kernel of a fast node."""
-    # Importing registers them; not before the first model needs one.
-    from . import (
-        attention,
-        conv,
-        dense,
-        elementwise,
-        excitation,
-        last_axis,
-        pool,
-        quantized,
-        quantized_lstm,
-        recurrent,
-        rows,
-    )
-
-    del attention, conv, dense, elementwise, excitation, last_axis, pool, recurrent, rows
-    del quantized, quantized_lstm
+    if node.op_type not in _FACTORIES:
+        import_module(f"{__name__}.{MODULES[node.op_type]}")
     attributes = dict(node.attributes)
     dtype = attributes.pop("rounds_to", None)
     kernel = _FACTORIES[node.op_type](**attributes)

@@ -77,17 +77,18 @@ def choose(geometry: Geometry, precision: str) -> Callable[..., Any]:
       F(2×2), or F(4×4) where ``precision="fast"`` allows its larger error and there
       are tiles enough to be worth its larger weights;
     - all else: patches and a matrix product.
-    """
-    from .depthwise import Depthwise
-    from .patches import Patches
-    from .pointwise import Pointwise
-    from .winograd import ByTiles, Winograd
 
+    Only the module of the one that is chosen is imported.
+    """
     channels, filters = geometry.channels
     if geometry.group == channels == filters and geometry.group > 1 and not geometry.pool:
+        from .depthwise import Depthwise
+
         return Depthwise(geometry)
     if geometry.kernel == (1, 1) and geometry.group == 1 and not any(geometry.pads):
         if not geometry.pool:
+            from .pointwise import Pointwise
+
             return Pointwise(geometry)
     elif (
         precision != "strict"
@@ -98,7 +99,11 @@ def choose(geometry: Geometry, precision: str) -> Callable[..., Any]:
         and filters >= 16
         and geometry.pool_shape in ((1, 1), (2, 2))
     ):
+        from .winograd import ByTiles, Winograd
+
         return ByTiles(geometry) if precision == "fast" else Winograd(geometry, 2)
+    from .patches import Patches
+
     return Patches(geometry)
 
 

@@ -2,70 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
+from typing import NamedTuple
 
 import numpy as np
 
 from ..fast import FAST
 from ..graph import Graph
-from .activations import find_gelu, find_gelu_tanh, find_silu
-from .attention import drop_full_masks, find_attention, lower_attention
-from .cleanup import drop_dead, drop_identities
-from .constants import fold_constants
-from .excitation import join_gates, scale_matrices
-from .fuse import fold_pads, fuse_epilogues
-from .grid import join_quantization
-from .hoist import hoist
-from .layout import channels_last
-from .loops import simplify_loops
-from .normalization import find_layer_normalization, find_softmax
-from .pool_first import pool_first
-from .products import find_spatial_mean, make_dense, make_rows
-from .quantized import centre_quantized
-from .recurrent import join_recurrent
-from .recurrent_loops import find_recurrent
-from .rows import join_rows
-from .scale import fold_scale
-from .subgraphs import rewrite_subgraphs
 
-Pass = Callable[[Graph], Graph]
 
-PASSES: tuple[Pass, ...] = (
-    fold_constants,
-    drop_identities,
-    drop_dead,
-    fold_scale,
-    find_silu,
-    find_gelu,
-    find_gelu_tanh,
-    find_softmax,
-    find_layer_normalization,
-    simplify_loops,
-    rewrite_subgraphs,
-    find_recurrent,
-    hoist,
-    drop_dead,
-    join_recurrent,
-    join_quantization,
-    centre_quantized,
-    channels_last,
-    make_dense,
-    make_rows,
-    drop_full_masks,
-    drop_dead,
-    find_attention,
-    lower_attention,
-    drop_identities,
-    find_spatial_mean,
-    fold_pads,
-    drop_dead,
-    pool_first,
-    fuse_epilogues,
-    join_gates,
-    scale_matrices,
-    drop_dead,
-    join_rows,
+class Pass(NamedTuple):
+    """A rewrite, ``Graph`` to ``Graph``: the function ``name`` of ``module``.
+
+    It changes nothing in a graph that has none of ``operators`` on its outermost level (None: it
+    may change any), and its module is not even imported then.
+    """
+
+    name: str
+    module: str
+    operators: str | None = None
+
+    def __call__(self, graph: Graph) -> Graph:
+        there = {node.op_type for node in graph.nodes}
+        if self.operators is not None and there.isdisjoint(self.operators.split()):
+            return graph
+        rewritten: Graph = getattr(import_module(f"{__name__}.{self.module}"), self.name)(graph)
+        return rewritten
+
+
+PASSES = (
+    Pass("fold_constants", "constants"),
+    Pass("drop_identities", "cleanup"),
+    Pass("drop_dead", "cleanup"),
+    Pass("fold_scale", "scale", "Conv Gemm"),
+    Pass("find_silu", "activations", "Sigmoid"),
+    Pass("find_gelu", "activations", "Erf Gelu"),
+    Pass("find_gelu_tanh", "activations", "Tanh"),
+    Pass("find_softmax", "normalization", "Exp"),
+    Pass("find_layer_normalization", "normalization", "ReduceMean"),
+    Pass("simplify_loops", "loops", "Loop"),
+    Pass("rewrite_subgraphs", "subgraphs", "If Loop Scan SequenceMap"),
+    Pass("find_recurrent", "recurrent_loops", "Loop Slice RNN GRU"),
+    Pass("hoist", "hoist", "Loop"),
+    Pass("drop_dead", "cleanup"),
+    Pass("join_recurrent", "recurrent", "RNN GRU LSTM"),
+    Pass("join_quantization", "grid", "DequantizeLinear"),
+    Pass(
+        "centre_quantized",
+        "quantized",
+        "QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearConv ConvInteger "
+        "QLinearMatMul MatMulInteger QLinearAdd DynamicQuantizeLSTM",
+    ),
+    Pass("channels_last", "layout"),
+    Pass("make_dense", "products", "Gemm MatMul"),
+    Pass("make_rows", "products", "Softmax LayerNormalization RMSNormalization MatMul"),
+    Pass("drop_full_masks", "attention", "Where"),
+    Pass("drop_dead", "cleanup"),
+    Pass("find_attention", "attention", "MatMul Einsum"),
+    Pass("lower_attention", "attention", "Attention"),
+    Pass("drop_identities", "cleanup"),
+    Pass("find_spatial_mean", "products", "ReduceMean"),
+    Pass("fold_pads", "fuse", "Pad"),
+    Pass("drop_dead", "cleanup"),
+    Pass("pool_first", "pool_first", "AveragePool"),
+    Pass("fuse_epilogues", "fuse"),
+    Pass("join_gates", "excitation", "GlobalAveragePool"),
+    Pass("scale_matrices", "excitation", "Mul"),
+    Pass("drop_dead", "cleanup"),
+    Pass("join_rows", "rows", "Dense"),
 )
 """In the order in which they run."""
 
