@@ -1,6 +1,7 @@
 # make demo   run the example models with the runtime alone
 # make test   install what the tests need, and run them
 # make lint   ruff and mypy --strict
+# make bench  all measurements (about 45 minutes), and the tables made from them
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -19,7 +20,7 @@ lint: .venv/dev
 	cd tests && ../$(BIN)/mypy --config-file ../pyproject.toml -p scratch_onnx
 
 bench: .venv/dev
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.all
 
 clean:
 	rm -rf .venv build *.egg-info

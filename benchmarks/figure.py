@@ -100,5 +100,7 @@ def _panel(axis: Any, rows: Sequence[dict[str, Any]], field: str, curves: Sequen
     sizes = CURVES[curves[0]].sizes
     axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axis.minorticks_off()
-    axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, high * (4 if len(curves) > 1 else 1))  # room for the legend
     axis.legend(frameon=False, fontsize=9.5, loc="upper left")

@@ -38,9 +38,9 @@ def machine() -> dict[str, Any]:
     }
 
 
-def read(name: str, folder: Path = FOLDER) -> Record | None:
+def read(name: str) -> Record | None:
     """The record of that name, or None where nothing was measured."""
-    path = folder / f"{name}.json"
+    path = FOLDER / f"{name}.json"
     if not path.exists():
         return None
     record: Record = json.loads(path.read_text(encoding="utf-8"))
