@@ -1,7 +1,7 @@
 # make demo   run the example models with the runtime alone
 # make test   install what the tests need, and run them
 # make lint   ruff and mypy --strict
-# make bench  all measurements (about 45 minutes), and the tables made from them
+# make bench  all measurements (about 25 minutes), and the tables made from them
 
 PYTHON ?= python3
 BIN := .venv/bin

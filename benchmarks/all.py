@@ -42,7 +42,7 @@ KERAS_TEXT = tuple(name for name in TEXT if not name.endswith("-loop"))
 SUITES: dict[str, Suite] = {
     "mission": Suite(
         "the mission's models beside onnxruntime",
-        10,
+        5,
         (
             _compare("mission", ("cnn",), FAST, *BOTH, "--rounds", "5"),
             _compare("mission", TEXT, PAIR, *BOTH, "--rounds", "5"),
@@ -50,12 +50,12 @@ SUITES: dict[str, Suite] = {
     ),
     "variants": Suite(
         "the CNN's other variants",
-        4,
+        2,
         (_compare("variants", VARIANTS, PAIR, *BOTH, "--rounds", "5"),),
     ),
     "networks": Suite(
         "networks at 224x224 and an encoder",
-        10,
+        5,
         (
             _compare("networks", ("resnet50", "vgg16"), FAST, *BOTH, "--rounds", "3"),
             _compare(
@@ -70,17 +70,17 @@ SUITES: dict[str, Suite] = {
     ),
     "cnn": Suite(
         "the CNN beside Keras and the reference evaluator",
-        4,
+        2,
         (_compare("cnn", ("cnn",), (*FAST, *KERAS[2:], "reference"), "--rounds", "5"),),
     ),
     "recurrent": Suite(
         "the text models beside Keras",
-        12,
+        6,
         (_compare("recurrent", KERAS_TEXT, KERAS, "--rounds", "3"),),
     ),
     "int8": Suite(
         "the CNN in 8 bits",
-        2,
+        1,
         (_compare("int8", ("cnn-int8", "cnn-qdq"), PAIR, *BOTH, "--rounds", "5"),),
     ),
     "startup": Suite("whole processes, and loading", 1, (("benchmarks.startup", "--save"),)),
