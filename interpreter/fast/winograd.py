@@ -65,6 +65,9 @@ BUDGETS = {2: 480 * 1024, 4: 320 * 1024}
 smaller ones stay nearer."""
 MANY_TILES = 32
 """Tiles of 4×4: with fewer, F(2×2) was measured to be as fast or faster."""
+LARGEST = 1e12
+"""Transformed weights that are finite and smaller than this cannot make a sum overflow where the
+squares of the images' values do not: where those stay below 2e19, their transforms below 2e21."""
 FEW_WEIGHTS = 80_000
 """Weights so few that F(4×4) is as fast with any number of tiles."""
 
@@ -85,6 +88,7 @@ class Winograd:
         else:
             transformed = (transform @ weight.astype(np.float64)).astype(np.float32)
         self.product = Product(transformed.reshape(places, *geometry.channels))
+        self.has_room = bool(np.abs(transformed).max() < LARGEST)
         self.into, self.back = b.astype(np.float32), a.astype(np.float32)
         self.tasks: PerShape[Tasks] = PerShape(self._tasks)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,7 @@ class Tiles:
         self.tiles = as_items(self.result.reshape(step, step, rows, columns, images, filters))
 
     def fill(self, x: Array) -> None:
-        """Copy the images into the padded buffer, whose border stays zero."""
+        """Copy the images, contiguous, into the padded buffer, whose border stays zero."""
         raise NotImplementedError
 
     def transform(self) -> None:
@@ -72,6 +73,13 @@ class Tiles:
 
     def __call__(self, x: Array, out: Array, residual: Any) -> None:
         """Compute a block: x are its rows of the images, ``out`` its part of the output."""
+        x = np.ascontiguousarray(x)
+        flat = x.reshape(-1)
+        # What is not finite, or so large that a sum might overflow, would spread over its tile and
+        # hide behind an activation. A sum of squares shows it in one pass.
+        if not (self.conv.has_room and math.isfinite(np.dot(flat, flat))):
+            self._directly(x, out, residual)
+            return
         self.fill(x)
         self.transform()
         for call, one, other, result in self.multiply:
@@ -84,11 +92,6 @@ class Tiles:
         self._place(out)
         if residual is not None:
             self.geometry.epilogue(out, residual)
-        # An infinity, or a sum that overflows, makes its whole tile NaN (0 · ∞): such blocks
-        # are computed again in the direct form. A sum of squares is NaN where any value is.
-        flat = out.reshape(-1)
-        if np.isnan(np.dot(flat, flat)):
-            self._directly(x, out, residual)
 
     def _pool(self) -> None:
         """The largest, or the mean, of each 2×2 outputs of a tile."""
@@ -165,7 +168,7 @@ class SmallTiles(Tiles):
         )
 
     def fill(self, x: Array) -> None:
-        pixels = as_items(np.ascontiguousarray(x)).transpose(1, 2, 0)
+        pixels = as_items(x).transpose(1, 2, 0)
         for inside, columns in self.fills:
             np.copyto(inside, pixels[:, columns])
 
@@ -216,7 +219,7 @@ class LargeTiles(Tiles):
         self.slab_rows = self.slabs.reshape(m, m, -1)
 
     def fill(self, x: Array) -> None:
-        pixels = as_items(np.ascontiguousarray(x)).transpose(1, 2, 0)
+        pixels = as_items(x).transpose(1, 2, 0)
         np.copyto(self.inside, pixels[:, : self.most])
 
     def transform(self) -> None:

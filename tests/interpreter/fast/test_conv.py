@@ -247,3 +247,20 @@ def test_special_values_pass_as_in_the_direct_form(
     assert (np.isneginf(y) == np.isneginf(direct)).all()
     finite = np.isfinite(direct)
     np.testing.assert_allclose(y[finite], direct[finite], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [3e38, -3e38, 1e20])
+@pytest.mark.parametrize("precision", ["default", "fast"])
+@pytest.mark.parametrize("activation", ["Sigmoid", "Tanh", "HardSigmoid"])
+@pytest.mark.parametrize("pool", [[], [MAX], [AVERAGE]])
+def test_huge_values_do_not_hide_behind_an_activation(
+    pool: list[Any], activation: str, precision: str, value: float
+) -> None:
+    """Winograd's sums of a tile overflow, or drown its other values, where the direct form's do
+    not; an activation makes ordinary numbers of both."""
+    proto = block(normal(16, 16, 3, 3), (8, 8), [(activation, {}), *pool], pads=(1, 1, 1, 1))
+    x = normal(3, 16, 8, 8)
+    x[1, 3, 4, 4] = x[2, 0, 0, 0] = x[2, 0, 2, 2] = value
+    (plain,) = so.InferenceSession(proto, optimize=False).run(None, {"x": x})
+    (y,) = so.InferenceSession(proto, precision=precision).run(None, {"x": x})
+    np.testing.assert_allclose(y, plain, rtol=1e-4, atol=1e-4)
