@@ -13,7 +13,7 @@ from .conv import Geometry
 from .product import Product
 from .workspace import PerShape, as_items, scratch
 
-BUDGET = 160 * 1024
+BUDGET = 320 * 1024
 """Elements of a block's patches: with the product's output they stay in the second-level cache."""
 LEAST_ROWS = 32
 """Rows of a product, below which BLAS works at half its speed or less."""

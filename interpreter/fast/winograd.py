@@ -60,7 +60,7 @@ def matrices(m: int) -> tuple[Array, Array, Array]:
     return a, b, g
 
 
-BUDGETS = {2: 480 * 1024, 4: 320 * 1024}
+BUDGETS = {2: 960 * 1024, 4: 480 * 1024}
 """Elements of a block's transformed tiles and products, for each m: larger blocks cost fewer calls,
 smaller ones stay nearer."""
 MANY_TILES = 32
