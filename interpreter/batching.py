@@ -10,16 +10,15 @@ rule means no.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from .batch_rules import RECURRENT, NotSplitError, View
 from .graph import Graph
 from .types import TensorType
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(NamedTuple):
     """Along which axis each input and output holds the samples; None for an input without."""
 
     inputs: tuple[int | None, ...]

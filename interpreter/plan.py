@@ -8,10 +8,10 @@ reads, computes, writes and forgets.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Observer(Protocol):
         """Called after it, with the values that it wrote, in the order of the node's outputs."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Step:
     """One node, ready to run: ``call`` has its attributes bound."""
 
@@ -55,7 +55,7 @@ class Step:
     """Takes the inputs out of the slots."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """Steps, and the slots of what goes in and out. Immutable; a run has slots of its own."""
 
@@ -153,8 +153,7 @@ def failure(node: Node, inputs: Sequence[Any], error: Exception) -> str:
     return f"{node} failed on {given or 'no inputs'}: {rule}"
 
 
-@dataclass(frozen=True, slots=True)
-class BoundBody:
+class BoundBody(NamedTuple):
     """A subgraph with the outer values that it captured: what a control-flow kernel calls."""
 
     plan: Plan
@@ -180,14 +179,14 @@ class BoundBody:
         return self.plan.execute((*inputs, *self.captured), self.observer)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ControlCall:
     """The call of a node with subgraphs: its last inputs are what the subgraphs capture."""
 
     kernel: Callable[..., Any]
     bodies: Mapping[str, Plan]
     num_inputs: int
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any]
 
     def __call__(self, *values: Any) -> Any:
         return self.observed(None, *values)

@@ -19,8 +19,7 @@ from __future__ import annotations
 import inspect
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from .graph import Value
 
@@ -28,8 +27,7 @@ Kernel = Callable[..., Any]
 F = TypeVar("F", bound=Kernel)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What a kernel may know of its node beside inputs and attributes."""
 
     num_outputs: int = 1
@@ -50,8 +48,7 @@ class Body(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(NamedTuple):
     """A registered kernel, with its signature read once."""
 
     name: str

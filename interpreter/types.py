@@ -6,15 +6,18 @@ A value's type prints as onnxruntime prints it: ``tensor(float)``,
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import ml_dtypes
 import numpy as np
-import numpy.typing as npt
 from onnx.onnx_pb import TensorProto, TensorShapeProto, TypeProto
 
-Array: TypeAlias = npt.NDArray[Any]
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
+
+Array: TypeAlias = np.ndarray[tuple[Any, ...], np.dtype[Any]]
 Dtype: TypeAlias = np.dtype[Any]
 Dim: TypeAlias = int | str | None
 """A dimension: a number, a name (all that share it are equal), or unknown."""
@@ -37,42 +40,68 @@ _TABLE: list[tuple[int, str, Any]] = [
     (TensorProto.UINT64, "uint64", np.uint64),
     (TensorProto.COMPLEX64, "complex64", np.complex64),
     (TensorProto.COMPLEX128, "complex128", np.complex128),
-    (TensorProto.BFLOAT16, "bfloat16", ml_dtypes.bfloat16),
-    (TensorProto.FLOAT8E4M3FN, "float8e4m3fn", ml_dtypes.float8_e4m3fn),
-    (TensorProto.FLOAT8E4M3FNUZ, "float8e4m3fnuz", ml_dtypes.float8_e4m3fnuz),
-    (TensorProto.FLOAT8E5M2, "float8e5m2", ml_dtypes.float8_e5m2),
-    (TensorProto.FLOAT8E5M2FNUZ, "float8e5m2fnuz", ml_dtypes.float8_e5m2fnuz),
-    (TensorProto.UINT4, "uint4", ml_dtypes.uint4),
-    (TensorProto.INT4, "int4", ml_dtypes.int4),
-    (TensorProto.FLOAT4E2M1, "float4e2m1", ml_dtypes.float4_e2m1fn),
-    (24, "float8e8m0", ml_dtypes.float8_e8m0fnu),
-    (25, "uint2", ml_dtypes.uint2),
-    (26, "int2", ml_dtypes.int2),
-    (27, "float6e2m3", ml_dtypes.float6_e2m3fn),
-    (28, "float6e3m2", ml_dtypes.float6_e3m2fn),
 ]
 
-_DTYPE_OF_ENUM: dict[int, Dtype] = {enum: np.dtype(dtype) for enum, _, dtype in _TABLE}
-_ENUM_OF_DTYPE: dict[Dtype, int] = {np.dtype(dtype): enum for enum, _, dtype in _TABLE}
-_NAME_OF_DTYPE: dict[Dtype, str] = {np.dtype(dtype): name for _, name, dtype in _TABLE}
-_DTYPE_OF_NAME: dict[str, Dtype] = {name: np.dtype(dtype) for _, name, dtype in _TABLE}
+_DTYPE_OF_ENUM: dict[int, Dtype] = {}
+_ENUM_OF_DTYPE: dict[Dtype, int] = {}
+_NAME_OF_DTYPE: dict[Dtype, str] = {}
+_DTYPE_OF_NAME: dict[str, Dtype] = {}
+
+
+def _enter(table: Iterable[tuple[int, str, Any]]) -> None:
+    for enum, name, scalar in table:
+        dtype = np.dtype(scalar)
+        _DTYPE_OF_ENUM[enum], _ENUM_OF_DTYPE[dtype] = dtype, enum
+        _DTYPE_OF_NAME[name], _NAME_OF_DTYPE[dtype] = dtype, name
+
+
+_enter(_TABLE)
+
+
+@cache
+def _enter_small() -> None:
+    """The types that NumPy does not have; few models do, and importing them takes 4 ms."""
+    import ml_dtypes
+
+    _enter(
+        [
+            (TensorProto.BFLOAT16, "bfloat16", ml_dtypes.bfloat16),
+            (TensorProto.FLOAT8E4M3FN, "float8e4m3fn", ml_dtypes.float8_e4m3fn),
+            (TensorProto.FLOAT8E4M3FNUZ, "float8e4m3fnuz", ml_dtypes.float8_e4m3fnuz),
+            (TensorProto.FLOAT8E5M2, "float8e5m2", ml_dtypes.float8_e5m2),
+            (TensorProto.FLOAT8E5M2FNUZ, "float8e5m2fnuz", ml_dtypes.float8_e5m2fnuz),
+            (TensorProto.UINT4, "uint4", ml_dtypes.uint4),
+            (TensorProto.INT4, "int4", ml_dtypes.int4),
+            (TensorProto.FLOAT4E2M1, "float4e2m1", ml_dtypes.float4_e2m1fn),
+            (24, "float8e8m0", ml_dtypes.float8_e8m0fnu),
+            (25, "uint2", ml_dtypes.uint2),
+            (26, "int2", ml_dtypes.int2),
+            (27, "float6e2m3", ml_dtypes.float6_e2m3fn),
+            (28, "float6e3m2", ml_dtypes.float6_e3m2fn),
+        ]
+    )
+
 
 STRING = np.dtype(np.object_)
 
 
 def dtype_of_enum(enum: int) -> Dtype:
     """The NumPy dtype of a ``TensorProto.DataType``; ``ValueError`` where there is none."""
+    if enum not in _DTYPE_OF_ENUM:
+        _enter_small()
     try:
         return _DTYPE_OF_ENUM[enum]
     except KeyError:
         raise ValueError(f"no tensor element type has the number {enum}") from None
 
 
-def enum_of_dtype(dtype: npt.DTypeLike) -> int:
+def enum_of_dtype(dtype: DTypeLike) -> int:
     """The ``TensorProto.DataType`` of a NumPy dtype; any string dtype is STRING."""
     dtype = np.dtype(dtype)
     if dtype.kind in "US":
         return int(TensorProto.STRING)
+    if dtype not in _ENUM_OF_DTYPE:
+        _enter_small()
     try:
         return _ENUM_OF_DTYPE[dtype]
     except KeyError:
@@ -81,12 +110,27 @@ def enum_of_dtype(dtype: npt.DTypeLike) -> int:
 
 def dtype_name(dtype: Dtype) -> str:
     """ONNX's name of a dtype: ``float`` for float32, ``string`` for object."""
+    if dtype not in _NAME_OF_DTYPE:
+        _enter_small()
     return _NAME_OF_DTYPE.get(dtype, str(dtype))
 
 
 def dtype_of_name(name: str) -> Dtype:
     """The dtype of ONNX's name: float32 for ``float``."""
+    if name not in _DTYPE_OF_NAME:
+        _enter_small()
     return _DTYPE_OF_NAME[name]
+
+
+class _Half:
+    """float16 and bfloat16. By name, since only models that have it import bfloat16."""
+
+    def __contains__(self, dtype: Dtype) -> bool:
+        return dtype.itemsize == 2 and dtype.name in ("float16", "bfloat16")
+
+
+HALF = _Half()
+"""The dtypes that are too coarse to compute in."""
 
 
 @dataclass(frozen=True, slots=True)

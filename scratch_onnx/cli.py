@@ -19,6 +19,9 @@ def main() -> None:
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _end)
+    if sys.argv[1:2] == ["run"]:
+        # A run has threads of its own, and limits BLAS to one: OpenBLAS need not start any.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         gc.disable()  # imports make many objects and no garbage; on again when a command starts
         from scratch_onnx.commands import cli

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,8 @@ def class_names(metadata: Mapping[str, str], labels: str | None) -> list[str] | 
         return [line.strip() for line in lines if line.strip()]
     if "class_names" not in metadata:
         return None
+    import json  # which few models need
+
     try:
         names = json.loads(metadata["class_names"])
     except ValueError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -103,6 +102,8 @@ def size_of(count: float) -> str:
 
 def dump_json(document: Any) -> None:
     """Print strict JSON: NaN and the infinities are the strings that protobuf's JSON uses."""
+    import json  # which only --json needs
+
     click.echo(json.dumps(plain(document), ensure_ascii=False, allow_nan=False))
 
 

@@ -8,7 +8,6 @@ Modules whose name begins with an underscore hold what several families share.
 
 from __future__ import annotations
 
-import pkgutil
 from functools import cache
 from importlib import import_module
 
@@ -29,6 +28,8 @@ def load(domain: str, name: str) -> None:
 @cache
 def load_all() -> None:
     """Import every family."""
+    import pkgutil
+
     for module in pkgutil.walk_packages(__path__, f"{__name__}."):
         if not module.name.endswith("__main__"):
             import_module(module.name)

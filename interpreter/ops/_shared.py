@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, TypeVar
 
-import ml_dtypes
 import numpy as np
 
-F = TypeVar("F", bound=Callable[..., Any])
+from ..types import HALF
 
-HALF = (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))
-"""The dtypes that are too coarse to compute in."""
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def normalise_axis(axis: int, rank: int, name: str = "axis") -> int:
@@ -41,7 +39,7 @@ def in_float32(kernel: F) -> F:
     def wrapped(*inputs: Any, **attributes: Any) -> Any:
         half = None
         for x in inputs:
-            if isinstance(x, np.ndarray) and x.dtype.itemsize == 2 and x.dtype in HALF:
+            if isinstance(x, np.ndarray) and x.dtype in HALF:
                 half = x.dtype
                 break
         else:

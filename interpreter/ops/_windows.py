@@ -13,9 +13,8 @@ works on the last n axes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,8 +26,7 @@ def last_axes(*parts: Any) -> tuple[Any, ...]:
     return (..., *parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Windows:
+class Windows(NamedTuple):
     """The geometry, one entry a spatial axis: ``begins`` and ``ends`` are the pads."""
 
     kernel: tuple[int, ...]

@@ -12,9 +12,9 @@ from functools import reduce
 import numpy as np
 
 from ..registry import op
-from ..types import Array, Dtype
+from ..types import HALF, Array, Dtype
 from ._old_broadcast import align
-from ._shared import HALF, in_float32
+from ._shared import in_float32
 
 
 @op("Add", since=(7, 13, 14))

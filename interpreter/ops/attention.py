@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from ..registry import Body, Context, op
-from ..types import Array, Dtype, dtype_of_enum
-from ._shared import HALF, in_float32
+from ..types import HALF, Array, Dtype, dtype_of_enum
+from ._shared import in_float32
 
 
 @op("Attention", since=(23, 24, 25))

@@ -9,8 +9,7 @@ import numpy as np
 from onnx.onnx_pb import TensorProto
 
 from ..registry import op
-from ..types import STRING, Array, dtype_of_enum
-from ._shared import HALF
+from ..types import HALF, STRING, Array, dtype_of_enum
 
 
 @op("Constant", since=(1, 9, 11, 12, 13, 19, 21, 23, 24, 25))

@@ -8,8 +8,8 @@ from math import prod
 import numpy as np
 
 from ..registry import op
-from ..types import STRING, Array
-from ._shared import HALF, in_float32
+from ..types import HALF, STRING, Array
+from ._shared import in_float32
 
 _CUBIC_A = -0.75
 

@@ -7,8 +7,8 @@ from math import prod
 import numpy as np
 
 from ..registry import Context, op
-from ..types import Array, Dtype, dtype_of_enum, enum_of_dtype
-from ._shared import HALF, in_float32, normalise_axes, normalise_axis, single
+from ..types import HALF, Array, Dtype, dtype_of_enum, enum_of_dtype
+from ._shared import in_float32, normalise_axes, normalise_axis, single
 from ._windows import place_windows
 
 EPSILON = single(1e-5)

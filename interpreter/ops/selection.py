@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from ..registry import op
-from ..types import STRING, Array
-from ._shared import HALF, normalise_axis
+from ..types import HALF, STRING, Array
+from ._shared import normalise_axis
 
 
 @op("TopK", since=(11, 24))

@@ -48,7 +48,9 @@ def _layers_behind(position: int, index: Index) -> tuple[list[int], list[dict[st
     walked: list[int] = []
     members: list[int] = []
     layers: list[dict[str, Any]] = []
-    name, width = nodes[position].outputs[0], None
+    name = nodes[position].outputs[0]
+    image = index.tensor(nodes[position].inputs[0])
+    width = image.shape[3] if image is not None and image.shape is not None else None
     while True:
         after = index.only_reader(name)
         if after is None:
@@ -57,7 +59,7 @@ def _layers_behind(position: int, index: Index) -> tuple[list[int], list[dict[st
         walked.append(after)
         if _is_pointwise(node, 1) and _is_pixel(node.inputs[0], index):
             weight = node.attributes["weight"][0, 0]
-            if width is None or width == weight.shape[0]:
+            if width == weight.shape[0]:
                 width = weight.shape[1]
                 kept = ("bias", "activation", "activation_parameters")
                 options = {key: node.attributes[key] for key in kept if key in node.attributes}

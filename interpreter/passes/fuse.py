@@ -86,8 +86,6 @@ def _fuse(node: Node, after: Node, index: Index) -> Node | None:
             return None
         if attributes.get("pool") == "average" or not index.is_float32(node.outputs[0]):
             return None
-        if found.kind == "Quantize" and node.op_type == "Conv" and not _is_rounded(node, index):
-            return None  # it would hide the NaN by which Winograd knows an infinite input
         attributes["activation"] = found.kind
         attributes["activation_parameters"] = found.parameters
         return replace(node, attributes=attributes)
@@ -104,14 +102,6 @@ def _fuse(node: Node, after: Node, index: Index) -> Node | None:
     if node.op_type == "Conv" and after.domain == FAST and after.op_type == "AveragePool":
         return _fuse_pool(node, after, "average")
     return None
-
-
-def _is_rounded(node: Node, index: Index) -> bool:
-    """Whether the node's input was quantised, and is finite therefore."""
-    before = index.maker(node.inputs[0])
-    while before is not None and before.op_type in ("MaxPool", "Reshape", "Transpose"):
-        before = index.maker(before.inputs[0])
-    return before is not None and before.attributes.get("activation") == "Quantize"
 
 
 def _fuse_add(node: Node, after: Node, index: Index) -> Node | None:

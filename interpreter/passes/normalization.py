@@ -80,8 +80,8 @@ def find_layer_normalization(graph: Graph) -> Graph:
         source = _centred(centred, {position, index.producer[node.inputs[0]]}, index)
         op_type = "RMSNormalization" if source is None else "LayerNormalization"
         made, width = graph.nodes[position], _width(centred, index)
-        if width is None:
-            continue
+        if width is None or index.rank(made.outputs[0]) != index.rank(centred):
+            continue  # numbers of more axes would give the result axes that x does not have
         after, scale = _row(position, "Mul", width, index)
         bias = None
         if source is not None:

@@ -10,8 +10,7 @@ import numpy as np
 
 from ..fast import FAST
 from ..graph import Graph, Node
-from ..ops._shared import HALF
-from ..types import Array, TensorType
+from ..types import HALF, Array, TensorType
 from ._index import Index, rebuild
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...registry import op
-from ...types import Array
-from .._shared import HALF, in_float32, single
+from ...types import HALF, Array
+from .._shared import in_float32, single
 from ..normalization import EPSILON, layer_normalization
 
 TINY = single(1e-12)

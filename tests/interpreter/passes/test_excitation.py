@@ -31,6 +31,7 @@ CONSTANTS: dict[str, Any] = {
     "spatial": np.array([2, 3]),
     "flat": np.array([0, 6]),
     "pixel": np.array([0, 6, 1, 1]),
+    "pairs": np.array([9, 2, 1, 1]),
     "two": np.float32(2),
 }
 IMAGE = node("Conv", "x w", "i", pads=[1, 1, 1, 1])
@@ -92,6 +93,11 @@ def test_a_mean_that_others_read_stays() -> None:
     nodes = [IMAGE, *MEAN, *LAYERS, *SCALED, *PROJECTED]
     assert "Gate*" not in ops([*nodes, node("Neg", "m", "z")], ("y", "z"))
     assert "Gate*" not in ops(nodes, ("y", "m"))
+
+
+def test_means_that_are_shared_out_anew_stay() -> None:
+    nodes = [IMAGE, node("GlobalAveragePool", "i", "n"), node("Reshape", "n pairs", "m")]
+    assert "Gate*" not in ops([*nodes, node("Conv", "m expand b", "y")])
 
 
 def test_a_gate_ends_where_others_read() -> None:

@@ -23,6 +23,8 @@ def normal(*shape: int) -> np.ndarray[Any, Any]:
 
 CONSTANTS: dict[str, Any] = {
     "eps": np.float32(1e-5),
+    "deep": np.full((1, 1, 1, 1), 1e-5, np.float32),
+    "deeper": np.full((1, 1, 1, 1, 1), 2, np.float32),
     "half": np.float32(0.5),
     "one": np.float32(1),
     "two": np.float32(2),
@@ -129,6 +131,8 @@ def test_normalisation_of_large_means() -> None:
         (TORCH.replace("ReduceMean x last", "ReduceMean x last;keepdims=0"), "y"),
         (TORCH.replace("n = Div d r", "n = Div r d"), "y"),
         (TORCH, "y v"),  # a value between is wanted
+        (TORCH.replace("Add v eps", "Add v deep"), "y"),  # which gives the result an axis more
+        (TORCH.replace("Pow d two", "Pow d deeper"), "y"),
     ],
 )
 def test_what_is_only_like_a_normalisation(text: str, outputs: str) -> None:
