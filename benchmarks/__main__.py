@@ -11,6 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from . import results
 from .models import CASES, make
 from .sides import SIDES
 
+PAUSE = 0.1
+"""Seconds before each turn: the threads of the side before still spin for a while, on our core."""
 SLOW = 20.0
 """Seconds: a side is not asked for more rounds of a case than fit in it."""
 
@@ -97,12 +100,13 @@ def measure(name: str, threads: int, batch: int, sides: list[str], rounds: int) 
                 click.echo(f"  {name} at batch {batch}, {side}: {error}", err=True)
                 del running[side], turns[side]
                 continue
-            repeats[side] = max(1, min(20, int(0.25 / max(first, 1e-6))))
+            repeats[side] = max(1, min(100, int(0.25 / max(first, 1e-6))))
             worker.ask(batch, repeats[side])
         for _ in range(rounds):
             for side, worker in running.items():
                 if sum(turns[side]) * repeats[side] > SLOW:
                     continue
+                time.sleep(PAUSE)
                 answer = worker.ask(batch, repeats[side])
                 turns[side].append(statistics.median(answer["times"]))
                 peaks[side] = answer["peak"]
