@@ -1,4 +1,7 @@
-"""The model as frozen dataclasses: what loading makes, passes rewrite, and the plan compiles."""
+"""The model as frozen dataclasses: what loading makes, passes rewrite, and the plan compiles.
+
+Those that hold arrays are equal only to themselves (``eq=False``): arrays have no one truth value.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,7 @@ class Node:
                 yield from (item for item in value if isinstance(item, Graph))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Graph:
     """Nodes in an order in which they can run, and the values that go in and out.
 
@@ -82,7 +85,7 @@ class Graph:
     types: Mapping[str, Type] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Function:
     """A model-local function, or the body that the standard gives of an operator.
 
@@ -100,7 +103,7 @@ class Function:
     overload: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Model:
     """A graph with what its file says about it. Local functions are already inlined."""
 

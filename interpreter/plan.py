@@ -55,8 +55,7 @@ class Step:
     """Takes the inputs out of the slots."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class Plan(NamedTuple):
     """Steps, and the slots of what goes in and out. Immutable; a run has slots of its own."""
 
     steps: tuple[Step, ...]

@@ -131,7 +131,7 @@ def prepare(value: Value, array: Array, cast: bool) -> Any:
     return converted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batches:
     """The feeds of a run: one with all rows, or one for every ``size`` rows.
 

@@ -18,7 +18,7 @@ from .epilogue import Epilogue
 from .parallel import share
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Geometry:
     """What a convolution does, NHWC, 2-D. ``weight`` is (kernel h, kernel w, C / group, K)."""
 

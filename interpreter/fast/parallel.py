@@ -98,22 +98,42 @@ def _help(tasks: SimpleQueue[_Task]) -> None:
         del part, ended  # a waiting helper keeps no arrays alive
 
 
-@cache
-def pool(threads: int) -> SimpleQueue[_Task]:
-    """Where the helpers of runs on ``threads`` threads take tasks; the calling thread works too.
+class _Helpers:
+    """The helpers of all runs of the process, and where they take tasks.
 
     Two queues hand a task over and back in a third of the time that an executor's futures take.
     """
-    tasks: SimpleQueue[_Task] = SimpleQueue()
-    for index in range(1, threads):
-        name = f"scratch-onnx-{index}"
-        threading.Thread(target=_help, args=(tasks,), name=name, daemon=True).start()
-    return tasks
+
+    def __init__(self) -> None:
+        self.tasks: SimpleQueue[_Task] = SimpleQueue()
+        self.count = 0
+        self.lock = threading.Lock()
+
+    def at_least(self, count: int) -> SimpleQueue[_Task]:
+        """Their queue, once there are so many."""
+        if self.count < count:
+            with self.lock:
+                while self.count < count:
+                    name = f"scratch-onnx-{self.count + 1}"
+                    helper = threading.Thread(
+                        target=_help, args=(self.tasks,), name=name, daemon=True
+                    )
+                    helper.start()
+                    self.count += 1
+        return self.tasks
 
 
-# A forked child has none of its parent's threads, and must make a pool of its own.
+_helpers = _Helpers()
+
+
+def _after_fork() -> None:
+    """A forked child has none of its parent's threads, and its locks may be held by those."""
+    global _lock, _helpers
+    _lock, _helpers = threading.Lock(), _Helpers()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=pool.cache_clear)
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def run_parts(part: Callable[[int, int], Any], parts: int) -> list[Any]:
@@ -123,7 +143,7 @@ def run_parts(part: Callable[[int, int], Any], parts: int) -> list[Any]:
     """
     if parts == 1:
         return [part(0, 1)]
-    tasks = pool(parts)
+    tasks = _helpers.at_least(parts - 1)  # the calling thread works too
     ended: SimpleQueue[_Ended] = SimpleQueue()
     for index in range(1, parts):
         tasks.put((part, index, parts, ended))
@@ -172,5 +192,5 @@ def share(part: Callable[[int, int], None], work: float) -> None:
 
 
 def _quietly(part: Callable[[int, int], None], index: int, parts: int) -> None:
-    with np.errstate(all="ignore"):  # a thread of the pool has settings of its own
+    with np.errstate(all="ignore"):  # a helper has settings of its own
         part(index, parts)

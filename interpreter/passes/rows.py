@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from ..checking import order_nodes, reads
 from ..fast import FAST
@@ -14,15 +15,14 @@ _FAST = ("Dense", "LayerNormalization", "Activation", "Softmax")
 _PLAIN = ("Add", "Sub", "Mul", "Div", "Relu", "Sigmoid", "Tanh")
 
 
-@dataclass(slots=True)
-class _Group:
+class _Group(NamedTuple):
     """Nodes that become one. ``after`` are the groups whose results it needs, of all that it reads
     directly or through nodes outside."""
 
     rows: tuple[int | str, ...]
-    members: list[int] = field(default_factory=list)
-    read: set[str] = field(default_factory=set)
-    after: set[int] = field(default_factory=set)
+    members: list[int]
+    read: set[str]
+    after: set[int]
 
 
 def join_rows(graph: Graph) -> Graph:
@@ -48,13 +48,13 @@ def join_rows(graph: Graph) -> Graph:
             continue
         if chosen is None:
             chosen = len(groups)
-            groups.append(_Group(rows))
+            groups.append(_Group(rows, [], set(), set()))
         group = groups[chosen]
         group.members.append(position)
         for name in data:
             if home.get(name) != chosen:
                 group.read.add(name)
-                group.after |= {home[name]} if name in home else needs.get(name, set())
+                group.after.update({home[name]} if name in home else needs.get(name, set()))
         home[node.outputs[0]] = chosen
     changes: dict[int, Sequence[Node]] = {}
     for group in groups:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import threading
 from typing import Any
 
@@ -191,3 +193,29 @@ def test_parts_run_in_threads_and_their_errors_are_raised_when_all_have_ended() 
     with pytest.raises(ValueError, match="part 0"):
         parallel.run_parts(part, 3)
     assert sorted(ended) == [0, 1, 2]
+
+
+def test_runs_share_their_helpers() -> None:
+    """A run on more threads adds what is missing; a run on fewer adds none."""
+    parallel.run_parts(lambda *_: None, 5)
+    before = threading.active_count()
+    for parts in (2, 3, 4, 5):
+        parallel.run_parts(lambda *_: None, parts)
+    assert threading.active_count() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_has_helpers_of_its_own() -> None:
+    session = so.InferenceSession(cnn(), threads=2)
+    x = normal(64, 3, 8, 8)
+    expected = session.run(None, {"x": x})
+
+    def child() -> None:
+        found = session.run(None, {"x": x})
+        os._exit(not all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True)))
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
