@@ -26,9 +26,9 @@ class Patches:
         self.geometry = geometry
         _, filters = geometry.channels
         group = geometry.group
-        # (group, 1, kernel h * kernel w * channels of the group, filters of the group)
+        # (group, 1, 1, kernel h * kernel w * channels of the group, filters of the group)
         matrix = geometry.weight.reshape(-1, group, filters // group).transpose(1, 0, 2)
-        self.product = Product(np.asarray(matrix[:, None], np.float32))
+        self.product = Product(np.asarray(matrix[:, None, None], np.float32))
         self.states: PerShape[_State] = PerShape(lambda shape, parts: _State(self, shape, parts))
 
     def __call__(self, x: Array, y: Array, residual: Any, part: int, parts: int) -> None:
@@ -80,14 +80,14 @@ class _View:
         padded = np.zeros((images, height, shape[2] + left + right, channels), np.float32)
         self.inside = padded[:, reach.above : height - reach.below, left : left + shape[2]]
         if state.lines_shared and images * columns * pool_w >= LEAST_ROWS:
-            self.operand = self._lines(padded, columns, rows * pool_h)
-            counts = (rows, pool_h, pool_w, images, columns, filters)
-            to_slabs, in_order = (1, 2, 3, 0, 4, 5), images == 1
+            self.operand = self._lines(padded, columns, rows)
+            counts = (pool_h, rows, pool_w, images, columns, filters)
+            to_slabs, in_order = (0, 2, 3, 1, 4, 5), images == 1
         else:
             self.operand = self._patches(padded, columns, rows)
             counts = (pool_h, pool_w, images, rows, columns, filters)
             to_slabs, in_order = (0, 1, 2, 3, 4, 5), True
-        # (row, place in the row, group, filter of the group)
+        # (pool h, row, place in the row, group, filter of the group)
         self.by_group = (*self.operand.shape[1:-1], group, filters // group)
         self.in_place = in_order and not geometry.pool
         if not self.in_place:
@@ -97,11 +97,11 @@ class _View:
             self.multiply = state.conv.product.bind(self.operand, self._groups(self.product))
 
     def _lines(self, padded: Array, columns: int, rows: int) -> Array:
-        """Sets up the windows of all lines; the operand for all rows of the convolution."""
+        """Sets up the windows of all lines; the operand, (group, pool h, row, ...)."""
         geometry = self.geometry
         images, height = padded.shape[:2]
         image, row, column, item = padded.strides
-        group, pool_w = geometry.group, geometry.pool_shape[1]
+        group, (pool_h, pool_w) = geometry.group, geometry.pool_shape
         stride_h, stride_w = geometry.strides[0], geometry.strides[1] * column
         across, steps = self._across(column, item)
         # (group, pool w, image, column, line, ...)
@@ -116,15 +116,15 @@ class _View:
         line = math.prod(across) * item
         count = pool_w * images * columns
         return np.ndarray(
-            (group, rows, count, geometry.kernel[0] * math.prod(across)),
+            (group, pool_h, rows, count, geometry.kernel[0] * math.prod(across)),
             np.float32,
             patches,
             0,
-            (count * height * line, stride_h * line, height * line, item),
+            (count * height * line, stride_h * line, pool_h * stride_h * line, height * line, item),
         )
 
     def _patches(self, padded: Array, columns: int, rows: int) -> Array:
-        """Sets up the windows of all patches; the operand, one row for all of them."""
+        """Sets up the windows of all patches; the operand, (group, 1, 1, patch, ...)."""
         geometry = self.geometry
         image, row, column, item = padded.strides
         group, (pool_h, pool_w) = geometry.group, geometry.pool_shape
@@ -140,7 +140,7 @@ class _View:
             + (stride_h * pool_h, stride_w * pool_w, geometry.dilations[0] * row, *steps),
         )
         patches = self._copied(windows)
-        return patches.reshape(group, 1, -1, geometry.kernel[0] * math.prod(across))
+        return patches.reshape(group, 1, 1, -1, geometry.kernel[0] * math.prod(across))
 
     def _across(self, column: int, item: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Shape and strides of a row of the kernel: (kernel w, channel), or one run."""
@@ -156,7 +156,7 @@ class _View:
         return patches
 
     def _groups(self, out: Array) -> Array:
-        """The output or the product as (group, row, place in the row, filter of the group)."""
+        """The output or the product as (group, pool h, row, place in the row, filter)."""
         return np.moveaxis(out.reshape(self.by_group), -2, 0)
 
     def __call__(self, x: Array, out: Array, residual: Any) -> None:
