@@ -25,7 +25,7 @@ _SMALL = 256
 _LONG = 2**16
 
 _TERM = r"[A-Za-z]*(\.\.\.)?[A-Za-z]*"
-_EQUATION = re.compile(f"{_TERM}(,{_TERM})*(->{_TERM})?")
+_EQUATION = f"{_TERM}(,{_TERM})*(->{_TERM})?"
 
 # What inference says of valid models: it reads axes and the like as int64 only, where int32 is
 # allowed too, and does not know the default axes of MeanVarianceNormalization.
@@ -79,7 +79,7 @@ def _check_trusted(node: Node) -> None:
             raise ModelError(f"{node} has {len(node.outputs)} outputs, and num_outputs is {parts}")
     if node.op_type == "Einsum" and not node.domain:
         equation = node.attributes.get("equation")
-        if isinstance(equation, str) and not _EQUATION.fullmatch(equation.replace(" ", "")):
+        if isinstance(equation, str) and not re.fullmatch(_EQUATION, equation.replace(" ", "")):
             raise ModelError(
                 f"{node}: the equation {equation!r} is not made of terms like 'ij' or '...i', "
                 f"with commas between them and one '->' at most"

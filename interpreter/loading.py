@@ -6,6 +6,7 @@ subgraphs nest only so deep, and functions grow only so large.
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -182,6 +183,7 @@ def read_proto(source: Source) -> tuple[ModelProto, Folders]:
     """The protobuf, and the folders in which its external data may lie."""
     if isinstance(source, ModelProto):
         return source, ()
+    data: bytes | memoryview
     title, text_format = _title(source), None
     folders: Folders = ()
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -189,7 +191,7 @@ def read_proto(source: Source) -> tuple[ModelProto, Folders]:
     else:
         path = Path(source)
         try:
-            data = path.read_bytes()
+            data = _contents(path)
         except FileNotFoundError:
             raise LoadError(f"{path}: no such file") from None
         except OSError as error:
@@ -203,12 +205,21 @@ def read_proto(source: Source) -> tuple[ModelProto, Folders]:
             return ModelProto.FromString(data), folders
         from onnx import load_model_from_string
 
-        return load_model_from_string(data, format=text_format), folders
+        return load_model_from_string(bytes(data), format=text_format), folders
     except (DecodeError, RuntimeError) as error:
         raise LoadError(f"{title} is not an ONNX model, or it is truncated") from error
     except Exception as error:  # the text formats raise errors of their own parsers
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise LoadError(f"{title} is not an ONNX model in text form: {reason}") from error
+
+
+def _contents(path: Path) -> bytes | memoryview:
+    """The bytes of a file: mapped where they can be, for what is parsed from them is a copy."""
+    with path.open("rb") as file:
+        try:
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except (OSError, ValueError):  # a pipe, or nothing
+            return file.read()
 
 
 class _Reader:

@@ -106,8 +106,9 @@ def _leaky_relu(alpha: float) -> InPlace:
 
     @in_chunks
     def leaky_relu(y: Array) -> None:
-        # For 0 <= alpha <= 1 it is the larger of y and alpha y; else the sign decides.
-        if 0 <= alpha <= 1:
+        # For 0 < alpha <= 1 it is the larger of y and alpha y (0 times infinity is NaN); else the
+        # sign decides.
+        if 0 < alpha <= 1:
             scaled = scratch("activation", y.size)
             np.multiply(y, slope, out=scaled)
             np.maximum(y, scaled, out=y)

@@ -36,15 +36,23 @@ def activation_of(node: Node, index: Index) -> Activation | None:
             "HardSigmoid", (attributes.get("alpha", 0.2), attributes.get("beta", 0.5))
         )
     if node.op_type == "Clip":
-        limits = [attributes.get("min", -np.inf), attributes.get("max", np.inf)]
-        for position, name in enumerate(node.inputs[1:3]):
-            if name:
-                limit = index.constants.get(name)
-                if limit is None:
-                    return None
-                limits[position] = float(limit)
-        return Activation("Clip", (limits[0], limits[1]))
+        limits = _limits(node, index)
+        return None if limits is None else Activation("Clip", limits)
     return None
+
+
+def _limits(node: Node, index: Index) -> tuple[float, float] | None:
+    """The bounds of a Clip, None where they are not known or one is NaN."""
+    # Only versions 6 to 10 have bounds where none are given.
+    largest = float(np.finfo(np.float32).max) if 6 <= node.opset < 11 else np.inf
+    limits = [node.attributes.get("min", -largest), node.attributes.get("max", largest)]
+    for position, name in enumerate(node.inputs[1:3]):
+        if name:
+            limits[position] = scalar(name, index)
+    low, high = limits
+    if low is None or high is None or np.isnan(low) or np.isnan(high):
+        return None
+    return low, high
 
 
 def find_silu(graph: Graph) -> Graph:

@@ -96,18 +96,23 @@ def test_the_interpreter_imports_few_packages():
             assert top in allowed or top in sys.stdlib_module_names, f"{path} imports {name}"
 
 
-def modules_after(*arguments):
-    """The modules that are loaded when ``scratch-onnx`` ends."""
+def at_the_end(what, *arguments):
+    """What an expression gives when ``scratch-onnx`` ends."""
     script = (
         "import sys, json, atexit\n"
-        "atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))\n"
+        f"atexit.register(lambda: print(json.dumps({what}), file=sys.stderr))\n"
         "from scratch_onnx.cli import main\n"
         f"sys.argv = ['scratch-onnx', *{list(arguments)!r}]\n"
         "main()\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stderr.splitlines()[-1]))
+    return json.loads(done.stderr.splitlines()[-1])
+
+
+def modules_after(*arguments):
+    """The modules that are loaded when ``scratch-onnx`` ends."""
+    return set(at_the_end("sorted(sys.modules)", *arguments))
 
 
 def test_a_run_loads_no_framework_and_nothing_that_it_does_not_use(tmp_path):
@@ -127,6 +132,27 @@ def test_a_run_loads_onnx_in_part(tmp_path):
     loaded = modules_after("run", saved(tmp_path, linear()), saved_array(tmp_path, ROWS))
     assert "onnx.onnx_cpp2py_export" in loaded
     assert not loaded & {"onnx.helper", "onnx.checker", "importlib.metadata", "zipfile"}
+
+
+def test_a_run_loads_only_the_passes_and_kernels_that_the_graph_needs():
+    digits = Path(__file__).parents[2] / "examples" / "digits"
+    loaded = modules_after("run", str(digits / "digits.onnx"), str(digits / "input.npy"))
+    needed = {"fast.conv", "fast.dense", "passes.layout", "passes.fuse", "ops.conv"}
+    assert {f"scratch_onnx.interpreter.{name}" for name in needed} <= loaded
+    others = {"fast.recurrent", "fast.quantized", "fast.depthwise", "passes.loops", "passes.grid"}
+    others |= {"passes.hoist", "passes.attention", "passes.recurrent", "ops.recurrent"}
+    assert not {f"scratch_onnx.interpreter.{name}" for name in others} & loaded
+    assert "ml_dtypes" not in loaded
+
+
+def test_blas_starts_no_threads_for_a_run():
+    digits = Path(__file__).parents[2] / "examples" / "digits"
+    threads = at_the_end(
+        "[one['num_threads'] for one in __import__('threadpoolctl').threadpool_info()"
+        " if one.get('internal_api') == 'openblas']",
+        *("run", str(digits / "digits.onnx"), str(digits / "input.npy")),
+    )
+    assert set(threads) <= {1}
 
 
 def test_help_imports_no_command():

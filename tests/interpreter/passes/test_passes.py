@@ -616,6 +616,26 @@ def test_an_activation_goes_into_the_product(activation: NodeProto) -> None:
     assert ops([node("MatMul", "x m", "c"), activation], MATRIX) == "Dense*"
 
 
+@pytest.mark.parametrize(
+    ("activation", "opset"),
+    [
+        (node("Clip", "c", "y"), 6),  # infinity becomes float32's largest
+        (node("Clip", "c", "y", max=2.0), 6),
+        (node("Clip", "c nan two", "y"), 18),  # NaN bounds nothing
+        (node("LeakyRelu", "c", "y", alpha=0.0), 18),  # 0 times infinity is not asked for
+    ],
+)
+def test_an_activation_of_infinities(activation: NodeProto, opset: int) -> None:
+    one = np.eye(3, dtype=np.float32)[:, :, None, None] + np.float32(1)
+    constants = {"w": one, "nan": np.float32(np.nan), "two": CONSTANTS["two"]}
+    proto = model([conv(), activation], {"x": IMAGE}, ["y"], constants, opset)
+    x = normal(2, 3, 6, 6)
+    x[0, :, 0, 0], x[1, :, 2, 3] = np.inf, -np.inf
+    plain = so.InferenceSession(proto, optimize=False).run(None, {"x": x})
+    assert np.isfinite(plain[0]).sum() > 200
+    assert_same(so.InferenceSession(proto).run(None, {"x": x}), plain, 1e-5, 1e-6)
+
+
 def test_only_the_first_activation_goes_in() -> None:
     nodes = [conv(), node("Relu", "c", "r"), node("Tanh", "r", "y")]
     assert ops(nodes, IMAGE) == "Transpose Conv* Tanh Transpose"
