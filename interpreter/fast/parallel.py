@@ -2,10 +2,10 @@
 
 There are two ways to use several cores: the batch is split and each thread runs the
 whole plan on its part, or (at batch 1) a kernel's blocks are split. In both, BLAS runs
-on one thread inside: under a pool its own threads make everything slower, and on
+on one thread inside: beside ours its own threads make everything slower, and on
 a busy machine the small products of a recurrent step wait for them a thousand times.
-Without a pool they would begin a product sooner than a helper does, but not one of
-the small products (``product``) that BLAS is fastest at.
+Alone they would begin a product sooner than a helper does, but not one of the small
+products (``product``) that BLAS is fastest at.
 """
 
 from __future__ import annotations

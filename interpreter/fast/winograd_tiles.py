@@ -12,14 +12,13 @@ import numpy as np
 from ..types import Array
 from .blocks import Reach
 from .patches import Patches
+from .product import SMALL
 from .workspace import as_items, scratch
 
 if TYPE_CHECKING:
     from .winograd import Winograd
 
 QUARTER = np.array(0.25, np.float32)
-SMALL_PRODUCT = 1_000_000
-"""OpenBLAS has a faster path for products of at most so many multiplications."""
 
 
 class Tiles:
@@ -259,7 +258,7 @@ def _pieces(matrix: Array, count: int, work: int) -> Array:
     number of tiles that divides ``count``. Returns (blocks, rows, columns of a block).
     """
     channels = matrix.shape[1] // count
-    most = max(1, SMALL_PRODUCT // (work * channels))
+    most = max(1, SMALL // (work * channels))
     tiles = next(size for size in range(min(most, count), 0, -1) if count % size == 0)
     if tiles * channels < 256:  # a prime number of tiles: one wide product is better
         tiles = count

@@ -55,6 +55,17 @@ def _limits(node: Node, index: Index) -> tuple[float, float] | None:
     return low, high
 
 
+def _as_activation(node: Node, source: str, kind: str) -> Node:
+    """The activation of ``source`` that takes the place of ``node``."""
+    return replace(
+        node,
+        op_type="Activation",
+        domain=FAST,
+        inputs=(source,),
+        attributes={"activation": kind},
+    )
+
+
 def find_silu(graph: Graph) -> Graph:
     """x * Sigmoid(x), which exporters write as two nodes, is one activation."""
     index = Index(graph)
@@ -71,15 +82,7 @@ def find_silu(graph: Graph) -> Graph:
         if set(product.inputs) != {node.inputs[0], node.outputs[0]}:
             continue
         changes[position] = ()
-        changes[after] = (
-            replace(
-                product,
-                op_type="Activation",
-                domain=FAST,
-                inputs=(node.inputs[0],),
-                attributes={"activation": "Silu"},
-            ),
-        )
+        changes[after] = (_as_activation(product, node.inputs[0], "Silu"),)
     return rebuild(graph, changes) if changes else graph
 
 
@@ -91,9 +94,7 @@ def find_gelu(graph: Graph) -> Graph:
     for position, node in enumerate(graph.nodes):
         if not node.domain and node.op_type == "Gelu" and index.is_float32(node.inputs[0]):
             form = "GeluTanh" if node.attributes.get("approximate", "none") == "tanh" else "Gelu"
-            changes[position] = (
-                replace(node, op_type="Activation", domain=FAST, attributes={"activation": form}),
-            )
+            changes[position] = (_as_activation(node, node.inputs[0], form),)
             continue
         if node.domain or node.op_type != "Erf" or not index.is_float32(node.inputs[0]):
             continue
@@ -105,15 +106,7 @@ def find_gelu(graph: Graph) -> Graph:
             continue
         last = _half_product(after, source, index)
         if last is not None and _same_rank(source, graph.nodes[last].outputs[0], index):
-            changes[last] = (
-                replace(
-                    graph.nodes[last],
-                    op_type="Activation",
-                    domain=FAST,
-                    inputs=(source,),
-                    attributes={"activation": "Gelu"},
-                ),
-            )
+            changes[last] = (_as_activation(graph.nodes[last], source, "Gelu"),)
     return rebuild(graph, changes) if changes else graph
 
 
@@ -140,15 +133,7 @@ def find_gelu_tanh(graph: Graph) -> Graph:
                 continue
             last = _half_product(after, source, index)
             if last is not None and _same_rank(source, graph.nodes[last].outputs[0], index):
-                changes[last] = (
-                    replace(
-                        graph.nodes[last],
-                        op_type="Activation",
-                        domain=FAST,
-                        inputs=(source,),
-                        attributes={"activation": "GeluTanh"},
-                    ),
-                )
+                changes[last] = (_as_activation(graph.nodes[last], source, "GeluTanh"),)
     return rebuild(graph, changes) if changes else graph
 
 

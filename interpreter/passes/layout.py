@@ -130,6 +130,12 @@ class _Sweep:
         self.made.add(output)
         return True
 
+    def squeezed(self, node: Node, twin: str) -> Node:
+        """What makes the first output of ``node`` of images (N, 1, 1, C): (N, C)."""
+        spatial = f"{node.outputs[0]}/spatial"
+        self.constants[spatial] = np.array([1, 2])
+        return Node("Squeeze", (twin, spatial), node.outputs, name=node.name, opset=13)
+
     def is_image(self, name: str) -> bool:
         known = self.index.tensor(name)
         return (
@@ -293,18 +299,7 @@ class _Sweep:
                 axes = None if array is None else tuple(int(axis) for axis in array)
             if axes is None or {axis % 4 for axis in axes} != {2, 3}:
                 return False
-            shape = np.array([0, known.shape[1] if isinstance(known.shape[1], int) else -1])
-            extra = f"{node.outputs[0]}/shape"
-            self.constants[extra] = shape
-            self.nodes.append(
-                replace(
-                    node,
-                    op_type="Reshape",
-                    opset=14,
-                    inputs=(self.twins[name], extra),
-                    attributes={},
-                )
-            )
+            self.nodes.append(self.squeezed(node, self.twins[name]))
             return True
         self.nodes.append(replace(node, inputs=(self.twins[name], *node.inputs[1:])))
         return True
@@ -325,10 +320,9 @@ class _Sweep:
         twin = self.twins[node.inputs[0]]
         if node.attributes.get("keepdims", 1):
             return self.emit(node, "GlobalAveragePool", [twin])
-        pooled, extra = f"{node.outputs[0]}/pooled", f"{node.outputs[0]}/shape"
-        known = self.index.tensor(node.inputs[0])
-        channels = known.shape[1] if known is not None and known.shape is not None else None
-        self.constants[extra] = np.array([0, channels if isinstance(channels, int) else -1])
+        pooled, known = f"{node.outputs[0]}/pooled", self.index.tensor(node.inputs[0])
+        if known is not None and known.shape is not None:
+            self.types[pooled] = TensorType(known.dtype, (known.shape[0], 1, 1, known.shape[1]))
         self.nodes.append(
             replace(
                 node,
@@ -339,7 +333,7 @@ class _Sweep:
                 attributes={},
             )
         )
-        self.nodes.append(Node("Reshape", (pooled, extra), node.outputs, name=node.name, opset=14))
+        self.nodes.append(self.squeezed(node, pooled))
         return True
 
     def dynamic_range(self, node: Node) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..fast import FAST
 from ..graph import Graph, Node
-from ..types import HALF, Array, TensorType
+from ..types import HALF, Array, TensorType, Type
 from ._index import Index, rebuild
 
 
@@ -19,15 +19,19 @@ def find_spatial_mean(graph: Graph) -> Graph:
     index = Index(graph)
     changes: dict[int, Sequence[Node]] = {}
     constants: dict[str, Array] = {}
+    types: dict[str, Type] = {}
     for position, node in enumerate(graph.nodes):
         if node.domain or node.op_type != "ReduceMean" or not index.is_float32(node.inputs[0]):
             continue
         axes = node.attributes.get("axes")
         if axes is None and len(node.inputs) > 1 and node.inputs[1] in index.constants:
             axes = tuple(int(axis) for axis in index.constants[node.inputs[1]])
-        if index.rank(node.inputs[0]) != 4 or {axis % 4 for axis in axes or ()} != {1, 2}:
+        known = index.tensor(node.inputs[0])
+        if known is None or known.shape is None or len(known.shape) != 4:
             continue
-        pooled, shape = f"{node.outputs[0]}/pooled", f"{node.outputs[0]}/shape"
+        if {axis % 4 for axis in axes or ()} != {1, 2}:
+            continue
+        pooled, spatial = f"{node.outputs[0]}/pooled", f"{node.outputs[0]}/spatial"
         keeps = node.attributes.get("keepdims", 1)
         outputs = node.outputs if keeps else (pooled,)
         pool = replace(
@@ -40,12 +44,11 @@ def find_spatial_mean(graph: Graph) -> Graph:
         )
         changes[position] = (pool,)
         if not keeps:
-            known = index.tensor(node.inputs[0])
-            channels = known.shape[3] if known is not None and known.shape is not None else None
-            constants[shape] = np.array([0, channels if isinstance(channels, int) else -1])
-            reshape = Node("Reshape", (pooled, shape), node.outputs, name=node.name, opset=14)
-            changes[position] = (pool, reshape)
-    return rebuild(graph, changes, constants) if changes else graph
+            types[pooled] = TensorType(known.dtype, (known.shape[0], 1, 1, known.shape[3]))
+            constants[spatial] = np.array([1, 2])
+            squeeze = Node("Squeeze", (pooled, spatial), node.outputs, name=node.name, opset=13)
+            changes[position] = (pool, squeeze)
+    return rebuild(graph, changes, constants, types) if changes else graph
 
 
 def make_dense(graph: Graph) -> Graph:

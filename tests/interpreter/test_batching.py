@@ -138,6 +138,18 @@ def test_threads_on_one_session_agree_to_the_bit() -> None:
         assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.parametrize("last", [False, True])
+def test_a_mean_over_height_and_width_is_split(last: bool) -> None:
+    """The nodes that take its place have types, by which samples are followed."""
+    nodes = [node("ReduceMean", "x axes" if last else "c axes", "y", keepdims=0)]
+    if not last:
+        nodes.insert(0, node("Conv", "x w", "c"))
+    shape = ["N", 4, 5, 3] if last else ["N", 3, 4, 5]
+    axes = np.array([1, 2] if last else [2, 3])
+    proto = model(nodes, {"x": shape}, ["y"], {"axes": axes, "w": normal(2, 3, 1, 1)})
+    assert so.InferenceSession(proto).executor.split is not None
+
+
 def blas() -> list[int]:
     """The threads of the BLAS that was there first, NumPy's: others may come later, and are not
     used."""

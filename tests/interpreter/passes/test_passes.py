@@ -451,8 +451,7 @@ def test_any_transpose_of_an_image(perm: list[int]) -> None:
 def test_an_image_of_one_pixel_is_flattened_as_it_lies(last: str) -> None:
     second = {"Flatten": "", "Reshape": " to_rows", "Squeeze": " spatial"}[last]
     nodes = [conv(), node("GlobalAveragePool", "c", "p"), node(last, f"p{second}", "y")]
-    expected = "Flatten" if last == "Flatten" else "Reshape"
-    assert ops(nodes, IMAGE) == f"Transpose Conv* GlobalAveragePool* {expected}"
+    assert ops(nodes, IMAGE) == f"Transpose Conv* GlobalAveragePool* {last}"
     if last != "Reshape":  # of nothing, -1 could be anything
         assert ops(nodes, IMAGE, batch=0)
 
@@ -532,11 +531,19 @@ def test_the_mean_over_height_and_width_is_a_pool(keepdims: int, batch: int) -> 
         node("Transpose", "c", "l", perm=[0, 2, 3, 1]),
         node("ReduceMean", "l spatial_last", "y", keepdims=keepdims),
     ]
-    tail = "" if keepdims else " Reshape"
+    tail = "" if keepdims else " Squeeze"
     assert ops(last, LAST, batch=batch) == f"Conv* GlobalAveragePool*{tail}"
     first = [conv(), node("ReduceMean", "c spatial", "y", keepdims=keepdims)]
-    tail = " Transpose" if keepdims else " Reshape"
+    tail = " Transpose" if keepdims else " Squeeze"
     assert ops(first, IMAGE, batch=batch) == f"Transpose Conv* GlobalAveragePool*{tail}"
+
+
+@pytest.mark.parametrize("nodes", [[], [node("MaxPool", "x", "p", kernel_shape=[1, 1])]])
+def test_the_mean_over_nothing_of_unknown_channels(nodes: list[NodeProto]) -> None:
+    axes = "spatial" if nodes else "spatial_last"
+    mean = node("ReduceMean", f"{'p' if nodes else 'x'} {axes}", "y", keepdims=0)
+    proto = model([*nodes, mean], {"x": list("NABC")}, ["y"], {axes: CONSTANTS[axes]})
+    assert check(proto, {"x": normal(0, 3, 4, 5)})[-2:] == ["GlobalAveragePool*", "Squeeze"]
 
 
 def test_other_means_are_no_pool() -> None:
