@@ -66,7 +66,6 @@ def find_split(graph: Graph) -> Split | None:
     )
 
 
-def parts_of(samples: int, size: int) -> Sequence[tuple[int, int]]:
-    """The samples cut into parts of about ``size``, none much smaller than the others."""
-    count = max(1, -(-samples // max(1, size)))
+def parts_of(samples: int, count: int) -> Sequence[tuple[int, int]]:
+    """The samples cut into ``count`` parts, none larger than another by more than one."""
     return list(pairwise(samples * index // count for index in range(count + 1)))

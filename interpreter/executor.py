@@ -73,7 +73,10 @@ class Executor:
             least, most = RECURRENT_LEAST, RECURRENT_PART
         else:
             least, most = 1, max(1, PART_BYTES // max(1, self.split.sample_bytes))
-        return parts_of(samples, max(least, min(most, -(-samples // self.threads))))
+        size = max(least, min(most, -(-samples // self.threads)))
+        count = -(-samples // size)
+        even = -(-count // self.threads) * self.threads  # as many for each thread
+        return parts_of(samples, even if samples // even >= least else count)
 
     def _in_parts(self, values: Sequence[Any], parts: Sequence[tuple[int, int]]) -> list[Any]:
         assert self.split is not None

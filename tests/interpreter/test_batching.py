@@ -231,3 +231,24 @@ def test_a_forked_child_has_helpers_of_its_own() -> None:
     process.start()
     process.join(60)
     assert process.exitcode == 0
+
+
+@pytest.mark.parametrize(
+    ("samples", "threads", "sizes"),
+    [
+        (8, 2, [2, 2, 2, 2]),  # three fit into a part, but three parts would leave a thread idle
+        (8, 1, [2, 3, 3]),
+        (9, 3, [3, 3, 3]),
+        (40, 2, [3] * 12 + [2] * 2),
+    ],
+)
+def test_each_thread_has_as_many_parts(
+    samples: int, threads: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = so.InferenceSession(cnn(), threads=threads)
+    assert session.executor.split is not None
+    monkeypatch.setattr(executor, "PART_BYTES", 3 * session.executor.split.sample_bytes)
+    x = np.zeros((samples, *session.get_inputs()[0].shape[1:]), np.float32)
+    parts = session.executor.parts([x])
+    assert sorted(stop - start for start, stop in parts) == sorted(sizes)
+    assert [start for start, _ in parts[1:]] == [stop for _, stop in parts[:-1]]
