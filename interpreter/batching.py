@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from .batch_rules import RECURRENT, NotSplitError, View
+from .batch_rules import RECURRENT, rule_of
+from .batch_view import NotSplitError, View
 from .graph import Graph
 from .types import TensorType
 
@@ -52,7 +53,7 @@ def find_split(graph: Graph) -> Split | None:
     view = View(graph, axes)
     try:
         for node in graph.nodes:
-            view.visit(node)
+            view.visit(node, rule_of(node))
     except NotSplitError:
         return None
     outputs = [axes.get(value.name) for value in graph.outputs]

@@ -120,6 +120,18 @@ def test_mixed_samples_are_not_split(name: str) -> None:
     assert_same(session.run(None, {"x": x}), onnxruntime(proto, {"x": x}), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("shape", "split"), [([-1, 2, 2], True), ([0, 2, 2], True), ([-1, 2], False), ([16, 4], False)]
+)
+def test_a_reshape_that_keeps_samples_is_split(shape: list[int], split: bool) -> None:
+    nodes = [node("Reshape", "x shape", "r"), node("Neg", "r", "y")]
+    proto = model(nodes, {"x": ["N", 4]}, ["y"], {"shape": np.array(shape)})
+    session = so.InferenceSession(proto, threads=2)
+    assert (session.executor.split is not None) == split
+    x = normal(16, 4)
+    assert_same(session.run(None, {"x": x}), onnxruntime(proto, {"x": x}))
+
+
 def test_threads_on_one_session_agree_to_the_bit() -> None:
     session = so.InferenceSession(cnn(), threads=2)
     inputs = [normal(batch, 3, 8, 8) for batch in (1, 5, 16, 40)] * 3
