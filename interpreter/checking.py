@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from heapq import heapify, heappop, heappush
 
@@ -102,6 +102,16 @@ def reads(node: Node) -> Iterable[str]:
     yield from (name for name in node.inputs if name)
     for graph in node.subgraphs:
         yield from captures(graph)
+
+
+def value_names(graph: Graph) -> Iterator[str]:
+    """All names that a graph and those inside it give to values."""
+    yield from (value.name for value in graph.inputs)
+    yield from graph.initializers
+    for node in graph.nodes:
+        yield from node.outputs
+        for inner in node.subgraphs:
+            yield from value_names(inner)
 
 
 def captures(graph: Graph) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from onnx.onnx_pb import FunctionProto, TypeProto
 
+from .checking import value_names
 from .errors import ModelError
 from .gradients import TRAINING
 from .graph import AttributeRef, Function, Graph, Node
@@ -40,7 +41,7 @@ def inline_functions(
     calls itself, and for a call that does not fit its function.
     """
     inliner = _Inliner(functions, types)
-    inliner.taken.update(_names(graph))
+    inliner.taken.update(value_names(graph))
     return inliner.graph(graph, ())
 
 
@@ -90,16 +91,6 @@ class _Inliner:
             name += "'"
         self.taken.add(name)
         return name
-
-
-def _names(graph: Graph) -> Iterator[str]:
-    """Every value name of a graph and its subgraphs."""
-    yield from (value.name for value in graph.inputs)
-    yield from graph.initializers
-    for node in graph.nodes:
-        yield from node.outputs
-        for inner in node.subgraphs:
-            yield from _names(inner)
 
 
 def instantiate(function: Function, call: Node, fresh: Callable[[str], str]) -> Iterator[Node]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..checking import reads
+from ..fast import FAST
 from ..graph import Graph, Node
 from ..types import Array, TensorType, Type
 
@@ -68,6 +69,20 @@ class Index:
         """The rank of a value, None where it is not known."""
         known = self.tensor(name)
         return None if known is None or known.shape is None else len(known.shape)
+
+
+def is_pointwise(node: Node, inputs: int) -> bool:
+    """Whether a node is a fast 1×1 convolution that reads every pixel once and pools none, with so
+    many inputs at most."""
+    if node.domain != FAST or node.op_type != "Conv" or len(node.inputs) > inputs:
+        return False
+    attributes = node.attributes
+    return (
+        attributes["weight"].shape[:2] == (1, 1)
+        and attributes["strides"] == (1, 1)
+        and not any(attributes["pads"])
+        and not attributes.get("pool")
+    )
 
 
 def rebuild(

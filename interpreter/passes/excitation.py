@@ -8,7 +8,7 @@ from typing import Any
 
 from ..fast import FAST
 from ..graph import Graph, Node
-from ._index import Index, rebuild
+from ._index import Index, is_pointwise, rebuild
 from .layout import TO_LAST
 
 _SMALL = ("Sigmoid", "HardSigmoid")
@@ -57,7 +57,7 @@ def _layers_behind(position: int, index: Index) -> tuple[list[int], list[dict[st
             return members, layers
         node = nodes[after]
         walked.append(after)
-        if _is_pointwise(node, 1) and _is_pixel(node.inputs[0], index):
+        if _mixes_all(node, 1) and _is_pixel(node.inputs[0], index):
             weight = node.attributes["weight"][0, 0]
             if width == weight.shape[0]:
                 width = weight.shape[1]
@@ -72,18 +72,9 @@ def _layers_behind(position: int, index: Index) -> tuple[list[int], list[dict[st
         name = node.outputs[0]
 
 
-def _is_pointwise(node: Node, inputs: int) -> bool:
-    """Whether it is a 1×1 convolution that reads every pixel once, with so many inputs at most."""
-    if node.domain != FAST or node.op_type != "Conv" or len(node.inputs) > inputs:
-        return False
-    attributes = node.attributes
-    return (
-        attributes["weight"].shape[:2] == (1, 1)
-        and attributes["strides"] == (1, 1)
-        and not any(attributes["pads"])
-        and attributes["group"] == 1
-        and not attributes.get("pool")
-    )
+def _mixes_all(node: Node, inputs: int) -> bool:
+    """Whether it is a 1×1 convolution of one group, with so many inputs at most."""
+    return is_pointwise(node, inputs) and node.attributes["group"] == 1
 
 
 def _is_pixel(name: str, index: Index) -> bool:
@@ -121,7 +112,7 @@ def scale_matrices(graph: Graph) -> Graph:
         if node.domain or node.op_type != "Mul" or node.opset < 7:
             continue
         after = index.only_reader(node.outputs[0])
-        if after is None or not _is_pointwise(graph.nodes[after], 2):
+        if after is None or not _mixes_all(graph.nodes[after], 2):
             continue
         conv = graph.nodes[after]
         for image, gate in (node.inputs, node.inputs[::-1]):

@@ -3,12 +3,12 @@ counters, and the condition of a loop that runs a fixed number of times."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from ..checking import captures
+from ..checking import captures, value_names
 from ..graph import Graph, Node, Value
 from ..plan import compile_graph
 from ..types import Array, enum_of_dtype
@@ -83,16 +83,6 @@ def inner_index(node: Node, outer: Mapping[str, Array]) -> Index:
     return Index(replace(body, initializers={**taken, **body.initializers}))
 
 
-def _names(graph: Graph) -> Iterator[str]:
-    """All names that a graph and those inside it give to values."""
-    yield from (value.name for value in graph.inputs)
-    yield from graph.initializers
-    for node in graph.nodes:
-        yield from node.outputs
-        for inner in node.subgraphs:
-            yield from _names(inner)
-
-
 def source(name: str, index: Index) -> str:
     """The value that a name stands for, behind Identity."""
     while (maker := index.maker(name)) is not None and maker.op_type == "Identity":
@@ -119,7 +109,7 @@ def _without_unchanged(node: Node) -> tuple[Node, list[Node]]:
     """Carried values that never change are read from outside; what stands for their outputs."""
     body = body_of(node)
     index = Index(body)
-    own = set(_names(body))
+    own = set(value_names(body))
     names: dict[str, str] = {}
     behind: list[Node] = []
     gone: set[int] = set()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..fast import FAST
 from ..graph import Graph, Node
 from ..types import TensorType, Type
-from ._index import Index, rebuild
+from ._index import Index, is_pointwise, rebuild
 
 
 def pool_first(graph: Graph) -> Graph:
@@ -18,7 +18,9 @@ def pool_first(graph: Graph) -> Graph:
     changes: dict[int, Sequence[Node]] = {}
     types: dict[str, Type] = {}
     for position, node in enumerate(graph.nodes):
-        after = index.only_reader(node.outputs[0]) if _is_pointwise(node) else None
+        if not is_pointwise(node, inputs=1) or node.attributes.get("activation"):
+            continue
+        after = index.only_reader(node.outputs[0])
         if after is None:
             continue
         pool = graph.nodes[after]
@@ -35,18 +37,3 @@ def pool_first(graph: Graph) -> Graph:
             replace(node, inputs=(between,), outputs=pool.outputs),
         )
     return rebuild(graph, changes, types=types) if changes else graph
-
-
-def _is_pointwise(node: Node) -> bool:
-    """Whether a node is a 1×1 convolution that sees every pixel, and nothing else yet."""
-    attributes = node.attributes
-    return (
-        node.domain == FAST
-        and node.op_type == "Conv"
-        and len(node.inputs) == 1
-        and attributes["weight"].shape[:2] == (1, 1)
-        and not any(attributes["pads"])
-        and attributes["strides"] == (1, 1)
-        and not attributes.get("activation")
-        and not attributes.get("pool")
-    )
