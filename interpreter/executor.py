@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .batching import Split, parts_of
-from .fast.parallel import blas_threads, run_parts, team
+from .fast.parallel import blas_threads, run_parts, slice_of, team
 from .plan import Observer, Plan
 from .types import Array
 
@@ -86,8 +86,7 @@ class Executor:
         def work(index: int, threads: int) -> None:
             with np.errstate(all="ignore"):  # infinities and NaN are results like others
                 np.setbufsize(UFUNC_BUFFER)
-                mine = parts[len(parts) * index // threads : len(parts) * (index + 1) // threads]
-                for start, stop in mine:
+                for start, stop in parts[slice_of(len(parts), index, threads)]:
                     inputs = [
                         value
                         if axis is None

@@ -10,7 +10,7 @@ import numpy as np
 from ..types import Array
 from . import fast
 from .last_axis import Softmax, exponentials
-from .parallel import share
+from .parallel import share, slice_of
 from .workspace import scratch
 
 SCORES = 1 << 18
@@ -63,7 +63,7 @@ class Attention:
         blocks = self._blocks(q.shape[0], q.shape[1], q.shape[2], k.shape[2])
 
         def part(index: int, parts: int) -> None:
-            for block in blocks[len(blocks) * index // parts : len(blocks) * (index + 1) // parts]:
+            for block in blocks[slice_of(len(blocks), index, parts)]:
                 batch, heads, _ = block
                 keys, values = k[batch, heads], v[batch, heads]
                 seen = None if mask is None else mask[block]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias
 
 from ..types import Array
+from .parallel import slice_of
 
 
 class Block(NamedTuple):
@@ -58,12 +59,6 @@ def cut(images: int, rows: int, cost: int, budget: int, parts: int = 1) -> list[
     ]
 
 
-def share_of(blocks: Sequence[Block], part: int, parts: int) -> Iterator[Block]:
-    """The blocks of one of ``parts`` threads: a run of neighbours each."""
-    first, last = len(blocks) * part // parts, len(blocks) * (part + 1) // parts
-    yield from blocks[first:last]
-
-
 class Reach(NamedTuple):
     """Rows ``start`` to ``stop`` of an image, between so many rows of zeros above and below."""
 
@@ -104,7 +99,7 @@ class Tasks:
         """Compute the blocks of one of ``parts`` threads."""
         tasks = self.parts.get((part, parts))
         if tasks is None:
-            blocks = share_of(self.blocks, part, parts)
+            blocks = self.blocks[slice_of(len(self.blocks), part, parts)]
             tasks = self.parts[part, parts] = [self._task(block) for block in blocks]
         for images, lines, rows, work in tasks:
             rest = None if residual is None else residual[images, rows]

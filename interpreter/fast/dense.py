@@ -7,7 +7,7 @@ import numpy as np
 from ..types import Array
 from . import fast
 from .epilogue import Epilogue
-from .parallel import share
+from .parallel import share, slice_of
 from .product import Product
 
 
@@ -34,7 +34,7 @@ class Dense:
         y = np.empty((rows.shape[0], width), np.float32)
 
         def part(index: int, parts: int) -> None:
-            mine = slice(len(rows) * index // parts, len(rows) * (index + 1) // parts)
+            mine = slice_of(len(rows), index, parts)
             self.rows(rows[mine], y[mine])
 
         if y.size:

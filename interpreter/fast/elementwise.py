@@ -7,7 +7,7 @@ import numpy as np
 from ..types import Array
 from . import fast
 from .epilogue import Epilogue
-from .parallel import share
+from .parallel import share, slice_of
 
 WORK = 8
 """About how many multiplications an element of an activation is worth."""
@@ -25,7 +25,7 @@ class Activation:
         source, target = np.ascontiguousarray(x).reshape(-1), y.reshape(-1)
 
         def part(index: int, parts: int) -> None:
-            mine = slice(y.size * index // parts, y.size * (index + 1) // parts)
+            mine = slice_of(y.size, index, parts)
             self.rows(source[mine], target[mine])
 
         share(part, float(y.size) * WORK)

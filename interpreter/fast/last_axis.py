@@ -9,7 +9,7 @@ import numpy as np
 
 from ..types import Array
 from . import fast
-from .parallel import share
+from .parallel import share, slice_of
 from .workspace import scratch
 
 BLOCK = 1 << 16
@@ -31,9 +31,9 @@ def _by_rows(x: Array, kernel: Callable[[Array, Array], None]) -> Array:
     count = max(1, BLOCK // width)
 
     def part(index: int, parts: int) -> None:
-        first, last = len(source) * index // parts, len(source) * (index + 1) // parts
-        for start in range(first, last, count):
-            stop = min(start + count, last)
+        mine = slice_of(len(source), index, parts)
+        for start in range(mine.start, mine.stop, count):
+            stop = min(start + count, mine.stop)
             kernel(source[start:stop], target[start:stop])
 
     share(part, float(x.size) * WORK)
@@ -148,7 +148,7 @@ class MatMul:
         count = stack[axis]
 
         def part(index: int, parts: int) -> None:
-            mine = slice(count * index // parts, count * (index + 1) // parts)
+            mine = slice_of(count, index, parts)
             piece = (slice(None),) * axis + (mine,)
             np.matmul(a[piece], b[piece], out=y[piece])
 

@@ -158,6 +158,11 @@ def run_parts(part: Callable[[int, int], Any], parts: int) -> list[Any]:
     return results
 
 
+def slice_of(count: int, part: int, parts: int) -> slice:
+    """Which of ``count`` things are one of ``parts`` threads': neighbours, nearly as many each."""
+    return slice(count * part // parts, count * (part + 1) // parts)
+
+
 class _Team(threading.local):
     size = 1
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..types import Array
-from .blocks import cut, share_of
+from .blocks import cut
 from .conv import Geometry
+from .parallel import slice_of
 from .product import Product
 
 BUDGET = 640 * 1024
@@ -35,7 +36,8 @@ class Pointwise:
         epilogue = self.geometry.epilogue
         channels, filters = self.geometry.channels
         cost = y.shape[2] * (channels + filters)
-        for block in share_of(cut(y.shape[0], y.shape[1], cost, BUDGET, parts), part, parts):
+        blocks = cut(y.shape[0], y.shape[1], cost, BUDGET, parts)
+        for block in blocks[slice_of(len(blocks), part, parts)]:
             out = block.of(y)
             pixels = np.ascontiguousarray(block.of(x)).reshape(-1, channels)
             product(pixels, out.reshape(-1, filters))

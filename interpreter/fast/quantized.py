@@ -7,8 +7,8 @@ the node has proved that no partial sum leaves 2^24 (``passes/quantized.py``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from . import fast
 from .activations import CHUNK, InPlace, rounded_between
 from .conv import Geometry, choose
 from .epilogue import Epilogue, along_rows
-from .parallel import share
+from .parallel import share, slice_of
 from .workspace import scratch
 
 WORK = 8
@@ -137,8 +137,8 @@ class QuantizedDense:
         return y.reshape(*x.shape[:-1], width)
 
     def _part(self, rows: Array, y: Array, part: int, parts: int) -> None:
-        start, stop = len(rows) * part // parts, len(rows) * (part + 1) // parts
-        rows, out = rows[start:stop], y[start:stop]
+        mine = slice_of(len(rows), part, parts)
+        rows, out = rows[mine], y[mine]
         if len(self.pieces) == 1:
             np.matmul(rows, self.weight, out=out)
         else:
@@ -152,8 +152,7 @@ class QuantizedDense:
 
 def pieces_of(depth: int, pieces: int) -> list[slice]:
     """A range cut into nearly equal pieces."""
-    edges = [depth * index // pieces for index in range(pieces + 1)]
-    return [slice(first, last) for first, last in pairwise(edges)]
+    return [slice_of(depth, piece, pieces) for piece in range(pieces)]
 
 
 @fast("DynamicRange")
@@ -175,14 +174,11 @@ class DynamicQuantize:
         y = np.empty(x.shape, np.float32)
         source, target = np.ascontiguousarray(x).reshape(-1), y.reshape(-1)
 
-        def part(index: int, parts: int) -> None:
-            first, last = y.size * index // parts, y.size * (index + 1) // parts
-            for start in range(first, last, CHUNK):
-                out = target[start : min(start + CHUNK, last)]
-                np.divide(source[start : start + out.size], scale, out=out)
-                round_(out)
+        def quantize(mine: slice) -> None:
+            np.divide(source[mine], scale, out=target[mine])
+            round_(target[mine])
 
-        share(part, float(y.size) * WORK)
+        _by_chunks(y.size, quantize)
         return y
 
 
@@ -206,19 +202,28 @@ class QuantizedAdd:
         one, other = (np.ascontiguousarray(x).reshape(-1) for x in (a, b))
         target = y.reshape(-1)
 
-        def part(index: int, parts: int) -> None:
-            first, last = y.size * index // parts, y.size * (index + 1) // parts
-            for start in range(first, last, CHUNK):
-                mine = slice(start, min(start + CHUNK, last))
-                out, term = target[mine], scratch("term", mine.stop - start)
-                np.multiply(one[mine], self.factors[0], out=out)
-                np.multiply(other[mine], self.factors[1], out=term)
-                np.add(out, term, out=out)
-                np.add(out, self.zero_point, out=out)
-                self.round(out)
+        def add(mine: slice) -> None:
+            out, term = target[mine], scratch("term", mine.stop - mine.start)
+            np.multiply(one[mine], self.factors[0], out=out)
+            np.multiply(other[mine], self.factors[1], out=term)
+            np.add(out, term, out=out)
+            np.add(out, self.zero_point, out=out)
+            self.round(out)
 
-        share(part, float(y.size) * WORK)
+        _by_chunks(y.size, add)
         return y
+
+
+def _by_chunks(size: int, kernel: Callable[[slice], None]) -> None:
+    """``kernel`` of all of ``size`` elements, a chunk that stays in the cache at a time, in
+    threads."""
+
+    def part(index: int, parts: int) -> None:
+        mine = slice_of(size, index, parts)
+        for start in range(mine.start, mine.stop, CHUNK):
+            kernel(slice(start, min(start + CHUNK, mine.stop)))
+
+    share(part, float(size) * WORK)
 
 
 @fast("Centre")

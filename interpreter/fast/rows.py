@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from ..graph import Graph, Node, Value
 from ..types import Array
 from . import fast
 from .activations import activation
-from .parallel import MIN_WORK, share
+from .parallel import MIN_WORK, share, slice_of
 from .workspace import scratch
 
 if TYPE_CHECKING:
@@ -114,13 +113,9 @@ class Rows:
         def part(index: int, parts: int) -> None:
             blocks = -(-count // self.rows)
             blocks = min(count, -(-blocks // parts) * parts)  # as many for each thread
-            edges = [count * edge // blocks for edge in range(blocks + 1)]
-            first, last = blocks * index // parts, blocks * (index + 1) // parts
-            for start, stop in pairwise(edges[first : last + 1]):
-                self._block(
-                    [source[start:stop] for source in sources],
-                    [target[start:stop] for target in targets],
-                )
+            for block in range(blocks)[slice_of(blocks, index, parts)]:
+                mine = slice_of(count, block, blocks)
+                self._block([x[mine] for x in sources], [y[mine] for y in targets])
 
         if count <= self.rows and self.work * count < MIN_WORK:
             self._block(sources, targets)
