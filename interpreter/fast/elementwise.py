@@ -6,7 +6,7 @@ import numpy as np
 
 from ..types import Array
 from . import fast
-from .epilogue import Epilogue
+from .epilogue import Epilogue, along_rows
 from .parallel import share, slice_of
 
 WORK = 8
@@ -51,21 +51,12 @@ class Affine:
     ) -> None:
         self.scale = np.ascontiguousarray(scale, np.float32)
         self.epilogue = Epilogue(shift, activation, activation_parameters)
-        self.rows = max(1, 1024 // max(1, scale.size))
-        self.tiled = np.tile(self.scale, self.rows)
+        self.tiled: dict[int, Array] = {}
 
     def __call__(self, x: Array) -> Array:
         y = np.empty(x.shape, np.float32)
         if y.size == 0:
             return y
-        rows = y.size // self.scale.size
-        even = rows // self.rows * self.rows * self.scale.size
-        source, target = np.ascontiguousarray(x).reshape(-1), y.reshape(-1)
-        if even:
-            shape = (-1, self.tiled.size)
-            np.multiply(source[:even].reshape(shape), self.tiled, out=target[:even].reshape(shape))
-        if even < y.size:
-            shape = (-1, self.scale.size)
-            np.multiply(source[even:].reshape(shape), self.scale, out=target[even:].reshape(shape))
+        along_rows(np.multiply, np.ascontiguousarray(x), self.scale, self.tiled, out=y)
         self.epilogue(y)
         return y

@@ -31,19 +31,21 @@ class Epilogue:
     def add_bias(self, y: Array) -> None:
         """``y += bias`` over the last axis."""
         assert self.bias is not None
-        along_rows(np.add, y, self.bias, self.tiled)
+        along_rows(np.add, y, self.bias, self.tiled, out=y)
 
 
-def along_rows(function: np.ufunc, y: Array, row: Array, tiled: dict[int, Array]) -> None:
-    """``y = function(y, row)`` over the last axis, in place.
+def along_rows(
+    function: np.ufunc, x: Array, row: Array, tiled: dict[int, Array], out: Array
+) -> None:
+    """``out = function(x, row)`` over the last axis, both contiguous; they may be one.
 
     Short inner loops are slow in NumPy, so rows are taken together until they are
     long enough, against a row repeated as often; ``tiled`` keeps the repeated ones.
     """
-    rows = y.size // row.size
+    rows = x.size // row.size
     together = math.gcd(rows, 1 << max(0, (1023 // row.size).bit_length()))
     repeated = tiled.get(together)
     if repeated is None:
         repeated = tiled[together] = np.tile(row, together)
-    flat = y.reshape(rows // together, repeated.size)
-    function(flat, repeated, out=flat)
+    shape = (rows // together, repeated.size)
+    function(x.reshape(shape), repeated, out=out.reshape(shape))

@@ -42,7 +42,7 @@ class Requantize(Epilogue):
     def requantize(self, y: Array) -> None:
         """Into units of the result, in place."""
         if self.factor.ndim:
-            along_rows(np.multiply, y, self.factor, self.tiled_factors)
+            along_rows(np.multiply, y, self.factor, self.tiled_factors, out=y)
         else:
             np.multiply(y, self.factor, out=y)
         self.round(y)
