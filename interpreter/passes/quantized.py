@@ -69,8 +69,6 @@ class _Sweep:
             "DynamicQuantizeLSTM": self.lstm,
             "Cast": self.cast,
         }
-        if not any(node.op_type in rules and node.op_type != "Cast" for node in self.graph.nodes):
-            return self.graph
         for node in self.graph.nodes:
             rule = rules.get(node.op_type) if node.domain in ("", "com.microsoft") else None
             if moves(node):
